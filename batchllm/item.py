@@ -1,0 +1,345 @@
+"""One prompt's way from its line to its record, without I/O: what to send, and what a reply makes of it.
+
+    item = Item(route, request)
+    while True:
+        send item.call()  →  a Reply or a TransportError
+        step = item.received(reply, …)  or  item.failed(error, …)
+        step is Done: its record is the line's outcome · Again: once more after step.wait_s · Halt: the run stops
+
+Every rule of a prompt is here and in the pure modules this one calls; the engine only moves bytes and waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from batchllm import retry
+from batchllm.classify import classify, classify_failure
+from batchllm.errors import ErrorCode, TransportError
+from batchllm.pricing import Price, cost_usd
+from batchllm.protocols import Assembler, Endpoint
+from batchllm.providers import Provider, request_url
+from batchllm.records import Record, usage_json
+from batchllm.settings import Retries
+from batchllm.strictjson import dumps, loads, one_line
+from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Usage, Verdict
+from batchllm.validation import Judgement, Problem, Schema, complaint, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What all lines of a run share on their way: the endpoint's address, the provider's habits, the rules.
+
+    `headers` hold the key. `schema_for` gives the schema a request's answer is checked against, None for none.
+    """
+
+    provider: Provider
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    endpoint_for: Callable[[str], Endpoint]
+    schema_for: Callable[[Request], Schema | None]
+    mode: str
+    retries: Retries
+    reask: int
+    stream: bool | None
+    settings_digest: str
+    prices: Callable[[str], Price | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The line has its record. `final` is False where a later run should try it again."""
+
+    record: Record
+    verdict: Verdict | None = None
+    note: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Ask once more, `wait_s` seconds from now at the earliest."""
+
+    verdict: Verdict
+    wait_s: float
+    note: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The account or the endpoint says no to everything: the run stops and this line stays pending."""
+
+    verdict: Verdict
+    note: Json
+
+
+Step = Done | Again | Halt
+
+
+class Item:
+    """The state of one line while it is asked; see the module's text for its use."""
+
+    __slots__ = (
+        "_answer", "_assembler", "_body", "_endpoint", "_first_sent", "_problems", "_reasked", "_schema", "_url", "billed",
+        "cost_usd", "cost_known", "rejected", "request", "route", "spent", "unknown", "usage",
+    )  # fmt: skip
+
+    def __init__(self, route: Route, request: Request) -> None:
+        self.route = route
+        self.request = request
+        self.spent = retry.Spent()
+        self.usage = NO_USAGE
+        self.rejected = NO_USAGE
+        self.billed = 0
+        self.unknown = 0
+        self.cost_usd: float | None = None
+        self.cost_known = True
+        self._endpoint = route.endpoint_for(request.url)
+        self._url = request_url(route.provider, route.base_url, request.url, request.body.get("model", ""))
+        self._schema = route.schema_for(request)
+        self._assembler: Assembler | None = None
+        self._answer: Answer | None = None
+        self._problems: list[Problem] = []
+        self._reasked = 0
+        self._first_sent: float | None = None
+        self._body = self._first_body()
+
+    def _first_body(self) -> Json:
+        body = self.request.body
+        if self._schema is not None:
+            body = self._endpoint.with_schema(body, self._schema.name, self._schema.json_schema, self.route.mode)
+        if self.route.stream is not None and "stream" not in body and self._endpoint.streams:
+            body = {**body, "stream": self.route.stream}
+        if body.get("stream") and "stream_options" not in body and self.route.provider.stream_usage:
+            body = {**body, "stream_options": {"include_usage": True}}
+        return body
+
+    def call(self, now: float) -> Call:
+        """The next HTTP request; `now` is monotonic seconds."""
+        if self._first_sent is None:
+            self._first_sent = now
+        self.spent.sent += 1
+        stream = self._body.get("stream") is True and self._endpoint.streams
+        self._assembler = self._endpoint.assembler() if stream else None
+        return Call(self._url, dumps(self._body), self.route.headers, stream)
+
+    @property
+    def feed(self) -> Callable[[bytes], bool] | None:
+        """Where the pieces of a streamed reply go; None for a reply that comes whole."""
+        return None if self._assembler is None else self._assembler.feed
+
+    def received(self, reply: Reply, now: float, jitter: float, *, outage: bool = False) -> Step:
+        """What a complete HTTP reply comes to. Never raises, whatever the bytes: they are kept in the step."""
+        raw, body = self._parsed(reply)
+        verdict = classify(reply, body, self.route.provider.rules, now=datetime.now(UTC))
+        if verdict is None and self._assembler is not None and not self._assembler.finished:
+            verdict = Verdict(Kind.MAYBE_PAID, ErrorCode.BAD_RESPONSE, "the stream ended before its finish")
+        if verdict is not None:
+            return self._unanswered(verdict, now, jitter, reply, raw, body, outage=outage)
+        return self._answered(reply, raw, body, now, jitter)
+
+    def failed(self, error: TransportError, now: float, jitter: float, *, outage: bool = False) -> Step:
+        """What a request without a complete reply comes to; what did arrive is kept."""
+        if error.partial and error.status == 200 and self._assembler is None:
+            salvaged = _complete_json(error.partial)
+            if salvaged:
+                return self.received(Reply(200, error.headers, error.partial, error.elapsed_s), now, jitter, outage=outage)
+        if error.partial and error.status == 200 and self._assembler is not None and self._assembler.finished:
+            return self.received(Reply(200, error.headers, error.partial, error.elapsed_s), now, jitter, outage=outage)
+        reply = Reply(error.status, error.headers, error.partial, error.elapsed_s)
+        return self._unanswered(classify_failure(error), now, jitter, reply, None, None, outage=outage)
+
+    def abandoned(self) -> Json:
+        """The note of a request whose outcome nobody waited for (a second signal, the end of the drain)."""
+        self.unknown += 1
+        return self._note(Verdict(Kind.MAYBE_PAID, ErrorCode.TIMEOUT, "abandoned in flight: the outcome is unknown"), 0.0, None)
+
+    def _parsed(self, reply: Reply) -> tuple[bytes | None, Any]:
+        """The reply as one line of JSON and as a value; (None, None) where it is no JSON."""
+        if self._assembler is not None and 200 <= reply.status < 300:
+            body = self._assembler.body()
+            return dumps(body), body
+        try:
+            body = loads(reply.body)
+        except ValueError:
+            return None, None
+        return one_line(reply.body), body
+
+    def _answered(self, reply: Reply, raw: bytes | None, body: Any, now: float, jitter: float) -> Step:
+        answer = self._endpoint.read(body)
+        self._count(answer.usage, answer.model)
+        if answer.problem is ErrorCode.BAD_RESPONSE:
+            verdict = Verdict(Kind.PAID, answer.problem, answer.problem_text)
+            return self._unanswered(verdict, now, jitter, reply, raw, body, counted=True)
+        if answer.problem is not None:
+            return self._done(reply, raw, answer, answer.problem, answer.problem_text)
+        if self._schema is None:
+            return self._done(reply, raw, answer)
+        return self._checked(self._schema, reply, raw, answer)
+
+    def _checked(self, schema: Schema, reply: Reply, raw: bytes | None, answer: Answer) -> Step:
+        judgement = judge(answer.text or "", schema)
+        self._problems.extend(judgement.problems)
+        if not judgement.problems:
+            return self._done(reply, raw, answer, judgement=judgement)
+        said = complaint(judgement.problems, answer.text or "")
+        if self._reasked < self.route.reask:
+            self._reasked += 1
+            self._body = self._endpoint.with_reask(self._body, answer, said)
+            self._reject(answer.usage)
+            verdict = Verdict(Kind.PAID, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
+            return Again(verdict, 0.0, self._note(verdict, 0.0, reply, answer.usage, raw))
+        return self._done(reply, raw, answer, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
+
+    def _unanswered(
+        self,
+        verdict: Verdict,
+        now: float,
+        jitter: float,
+        reply: Reply,
+        raw: bytes | None,
+        body: Any,
+        *,
+        counted: bool = False,
+        outage: bool = False,
+    ) -> Step:
+        usage = self._billed_anyway(verdict, body) if not counted else None
+        # While the endpoint is known to be down, failing to reach it says nothing of this line.
+        if not (outage and retry.TRAITS[verdict.kind].uses_attempt):
+            self.spent.count(verdict, reply.latency_s)
+        waited = now - self._first_sent if self._first_sent is not None else 0.0
+        if verdict.kind is Kind.STOP:
+            return Halt(verdict, self._note(verdict, 0.0, reply, usage, raw))
+        if retry.again(verdict, self.spent, self.route.retries, waited):
+            wait = retry.wait_s(verdict, self.spent, self.route.retries, jitter)
+            return Again(verdict, wait, self._note(verdict, wait, reply, usage, raw))
+        message = verdict.message
+        if retry.same_timeouts(self.spent):
+            message += "; twice after the same time, which is a gateway's limit: set stream = true"
+        answer = self._endpoint.read(body) if counted else None
+        return self._done(reply, raw, answer, verdict.code or ErrorCode.BAD_RESPONSE, message, verdict=verdict)
+
+    def _billed_anyway(self, verdict: Verdict, body: Any) -> Usage | None:
+        """Count what a useless reply cost: its own usage where it told, else an unknown outcome."""
+        billed = retry.TRAITS[verdict.kind].billed
+        usage = self._endpoint.read(body).usage if isinstance(body, dict) and "usage" in body else None
+        if billed == "yes" or (usage is not None and usage.known):
+            self._count(usage, None)
+            self._reject(usage)
+        elif billed == "maybe":
+            self.unknown += 1
+        return usage
+
+    def _count(self, usage: Usage | None, model: str | None) -> None:
+        self.billed += 1
+        if usage is not None:
+            self.usage = self.usage + usage
+        price = self.route.prices(model or self.request.body.get("model", ""))
+        cost = cost_usd(usage, price)
+        if cost is None:
+            self.cost_known = False
+        else:
+            self.cost_usd = (self.cost_usd or 0.0) + cost
+
+    def _reject(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.rejected = self.rejected + usage
+
+    def _done(
+        self,
+        reply: Reply,
+        raw: bytes | None,
+        answer: Answer | None,
+        code: ErrorCode | None = None,
+        message: str = "",
+        *,
+        judgement: Judgement | None = None,
+        verdict: Verdict | None = None,
+    ) -> Done:
+        facts = self._facts(reply, answer)
+        if judgement is not None:
+            facts["parsed"] = judgement.parsed
+        if code is not None:
+            facts["retryable"] = verdict is not None and retry.TRAITS[verdict.kind].again and verdict.kind is not Kind.PAID
+            if self._problems:
+                facts["problems"] = [{"path": one.path, "message": one.message} for one in self._problems[:20]]
+        if raw is None and reply.body:
+            facts["raw"] = _text(reply.body)
+        request = self.request
+        headers = reply.headers
+        record = Record(
+            request.line,
+            request.custom_id,
+            request.digest,
+            reply.status,
+            headers.get("x-request-id") or headers.get("request-id") or headers.get("apim-request-id"),
+            raw,
+            code,
+            message,
+            answer.text if answer is not None else None,
+            judgement.parsed if judgement is not None else None,
+            self.usage,
+            facts,
+        )
+        return Done(record, verdict)
+
+    def _facts(self, reply: Reply, answer: Answer | None) -> Json:
+        route = self.route
+        facts: Json = {"line": self.request.line, "digest": self.request.digest, "settings": route.settings_digest}
+        if answer is not None and answer.reasoning is not None:
+            facts["reasoning"] = answer.reasoning
+        facts["usage"] = usage_json(self.usage)
+        facts["attempts"] = self.spent.sent
+        facts["latency_s"] = round(reply.latency_s, 4)
+        facts["ttft_s"] = None if reply.ttft_s is None else round(reply.ttft_s, 4)
+        facts["cost_usd"] = round(self.cost_usd, 9) if self.cost_usd is not None and self.cost_known else None
+        facts["provider"] = route.provider.name
+        if route.provider.simulated:
+            facts["simulated"] = True
+        if self.unknown:
+            facts["unknown_outcomes"] = self.unknown
+        if self.request.metadata is not None:
+            facts["metadata"] = self.request.metadata
+        return facts
+
+    def _note(
+        self, verdict: Verdict, wait: float, reply: Reply | None, usage: Usage | None = None, raw: bytes | None = None
+    ) -> Json:
+        """The line of `attempts.jsonl` for an attempt that did not become a result; paid bytes stand in it whole."""
+        billed = retry.TRAITS[verdict.kind].billed
+        note: Json = {
+            "custom_id": self.request.custom_id,
+            "line": self.request.line,
+            "attempt": self.spent.sent,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "kind": str(verdict.kind),
+            "code": None if verdict.code is None else str(verdict.code),
+            "message": verdict.message,
+            "status": reply.status if reply is not None else 0,
+            "wait_s": round(wait, 3),
+            "billed": "yes" if usage is not None and usage.known else billed,
+            "usage": None if usage is None else usage_json(usage),
+            "latency_s": round(reply.latency_s, 4) if reply is not None else None,
+        }
+        if reply is not None and reply.body and (billed != "no" or usage is not None):
+            note["body"] = loads(raw) if raw is not None else _text(reply.body)
+        return note
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _complete_json(data: bytes) -> bool:
+    try:
+        return isinstance(loads(data), dict)
+    except ValueError:
+        return False
+
+
+def _first_problem(problems: list[Problem]) -> str:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{first.path}: {first.message}{more}" if first.path else f"{first.message}{more}"

@@ -1,0 +1,58 @@
+"""Forces what was written to disk in groups, in a thread of its own, off the event loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+Durability = Literal["none", "batch", "each"]
+GROUP_S = 0.1
+GROUP_RECORDS = 256
+
+
+class GroupSync:
+    """Calls `sync` at most `GROUP_S` seconds or `GROUP_RECORDS` records after a write.
+
+    An error of `sync` is kept in `error`, told once to `on_error` (from this thread), and final: nothing is synced
+    after it, since the kernel has already dropped the pages it complained of.
+    """
+
+    def __init__(self, sync: Callable[[], None], on_error: Callable[[OSError], None]) -> None:
+        self._sync = sync
+        self._on_error = on_error
+        self._ready = threading.Condition()
+        self._dirty = 0
+        self._closing = False
+        self.error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="batchllm-fsync", daemon=True)
+        self._thread.start()
+
+    def wrote(self) -> None:
+        """A record was written; returns at once."""
+        self._dirty += 1
+        if self._dirty == 1 or self._dirty == GROUP_RECORDS:
+            with self._ready:
+                self._ready.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._dirty or self._closing)
+                if self._closing:
+                    return
+                self._ready.wait_for(lambda: self._dirty >= GROUP_RECORDS or self._closing, GROUP_S)
+                self._dirty = 0
+            try:
+                self._sync()
+            except OSError as error:
+                self.error = error
+                self._on_error(error)
+                return
+
+    def close(self) -> None:
+        """Stop the thread; the caller syncs once more itself."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join()

@@ -1,0 +1,182 @@
+"""Everything a run is told beside its job: small frozen values, checked once, at the door."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from batchllm.errors import ExitCode, JobError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Timeouts(_Frozen):
+    """Bounds on one attempt, in seconds. Together they leave no way for a request to hang."""
+
+    connect: float = Field(10.0, gt=0, description="name look-up, TCP and TLS")
+    first_byte: float = Field(600.0, gt=0, description="from sending to the first byte; a whole generation when not streaming")
+    silence: float = Field(120.0, gt=0, description="between two payload bytes; blanks and comments do not count")
+    total: float = Field(900.0, gt=0, description="one attempt as a whole: the only bound that stops a drip")
+    drain: float = Field(30.0, ge=0, description="for what is in flight after SIGINT or SIGTERM")
+
+
+class Retries(_Frozen):
+    """How long a line is tried. Being told to wait uses up no attempt and is bounded by time instead."""
+
+    max_attempts: int = Field(6, ge=1, description="attempts a line may spend on errors that may have been billed")
+    paid: int = Field(1, ge=0, description="repeats after a billed but useless reply (empty, unparsable)")
+    base: float = Field(1.0, gt=0, description="backoff before full jitter: base * 2^n seconds")
+    cap: float = Field(60.0, gt=0, description="the longest backoff, seconds; a server's own wait may be longer")
+    max_pause: float = Field(3600.0, gt=0, description="longest wait a server may ask for, seconds; beyond it: exit 75")
+    max_outage: float = Field(1800.0, gt=0, description="seconds without any answer before the run ends with 69")
+    item: float = Field(3600.0 * 6, gt=0, description="seconds a line may spend waiting and retrying, all in all")
+
+
+class Sizes(_Frozen):
+    """Caps in bytes, so that no single line or reply can take the memory."""
+
+    line: int = Field(64 << 20, ge=1024)
+    response: int = Field(64 << 20, ge=1024)
+
+
+class Settings(_Frozen):
+    """The settings of one run, merged: defaults, `batchllm.toml`, sidecar, environment, flags (later ones win)."""
+
+    provider: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    model: str | None = None
+    url: str = "/v1/chat/completions"
+    schema_: str | None = Field(None, alias="schema")
+    schemas: dict[str, str] = Field(default_factory=dict)
+    structured: Literal["auto", "json_schema", "json_object", "tool", "prompt"] = "auto"
+    escalate: str | None = None
+    stream: bool | None = None
+    body: dict[str, Any] = Field(default_factory=dict)
+    concurrency: int = Field(64, ge=1, le=100_000)
+    rpm: float | None = Field(None, gt=0)
+    tpm: float | None = Field(None, gt=0)
+    reask: int = Field(1, ge=0)
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    sizes: Sizes = Sizes()
+    max_cost: float | None = Field(None, ge=0)
+    until: str | None = Field(None, pattern=r"^([01]?\d|2[0-3]):[0-5]\d$")
+    strict: bool = False
+    on_change: Literal["refuse", "rerun", "keep"] = "refuse"
+    retry_failed: bool = False
+    fresh: bool = False
+    ordered: bool = False
+    limit: int | None = Field(None, ge=1)
+    durability: Literal["none", "batch", "each"] = "batch"
+    media_root: str | None = None
+    proxy: str | None = None
+    ca_file: str | None = None
+    insecure_http: bool = False
+    seed: int | None = None
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    simulator: dict[str, Any] = Field(default_factory=dict)
+    prices: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+    @field_validator("base_url")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return None if value is None else absolute_url(value)
+
+    @field_validator("body")
+    @classmethod
+    def _body_chooses_nothing(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "messages" in value or "prompt" in value:
+            raise ValueError("prompts come from the job's lines; [body] holds parameters such as temperature")
+        return value
+
+    @model_validator(mode="after")
+    def _one_endpoint(self) -> Settings:
+        if self.base_url and self.base_url.startswith("http://") and not self.insecure_http:
+            host = urlsplit(self.base_url).hostname or ""
+            if host not in LOOPBACK and not _private(host):
+                raise ValueError(
+                    f"base_url sends the key and every prompt unencrypted to {host}; use https, or set insecure_http = true"
+                )
+        return self
+
+
+def _private(host: str) -> bool:
+    """A bare name or a private address: a server on the user's own network, where plain http is usual."""
+    if "." not in host:
+        return True
+    first, _, rest = host.partition(".")
+    second = rest.partition(".")[0]
+    return host.endswith((".local", ".internal", ".lan")) or (
+        first == "10" or (first == "192" and second == "168") or (first == "172" and second in map(str, range(16, 32)))
+    )
+
+
+def absolute_url(value: str) -> str:
+    """The URL without its trailing slash. Raises ValueError for anything but http(s)://host[:port][/path]."""
+    try:
+        parts = urlsplit(value)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_ok = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
+        raise ValueError(f"'{value}' is no URL; it should look like https://api.example.com/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("a base URL carries no user name, password, query or fragment; keys come from the environment")
+    return value.rstrip("/")
+
+
+def checked(values: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
+    """Settings from merged raw values; `origin` names where each top-level key was set, for messages.
+
+    Raises `JobError` (exit 2) with one sentence that names the setting and where it stands.
+    """
+    try:
+        return Settings.model_validate(dict(values))
+    except ValidationError as error:
+        raise JobError(ExitCode.USAGE, _sentence(error, origin)) from None
+
+
+def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    where = origin.get(path[0], "the settings") if path else "the settings"
+    name = ".".join(path) or "settings"
+    if first["type"] == "extra_forbidden":
+        return unknown_key(name, path, where)
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {name}: {message[:1].lower()}{message[1:]}" if path else f"{where}: {message}"
+
+
+def unknown_key(name: str, path: list[str], where: str) -> str:
+    """The sentence that refuses a setting nobody reads, with the nearest one that exists."""
+    known = _names_at(path[:-1])
+    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(sorted(known))}"
+    return f"{where}: there is no setting '{name}'; {hint}"
+
+
+def _names_at(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+RUN_ONLY = frozenset(
+    {"concurrency", "rpm", "tpm", "timeouts", "retries", "sizes", "max_cost", "until", "strict", "on_change", "retry_failed",
+     "fresh", "ordered", "limit", "durability", "proxy", "ca_file", "seed", "providers", "simulator", "prices", "media_root",
+     "insecure_http", "api_key_env", "schemas"}
+)  # fmt: skip
+"""Settings that do not change what is asked; everything else belongs to the fingerprint of a run."""

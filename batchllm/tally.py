@@ -1,0 +1,113 @@
+"""What a run adds up to: counts, tokens, causes and times, in memory that does not grow with the job. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchllm.types import NO_USAGE, Usage
+
+_STEP = math.log(1.02)
+_LEAST = 1e-4
+
+
+class Histogram:
+    """Positive durations in buckets two per cent wide: percentiles of any number of values in a few hundred counts."""
+
+    __slots__ = ("_buckets", "count")
+
+    def __init__(self) -> None:
+        self._buckets: Counter[int] = Counter()
+        self.count = 0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self._buckets[int(math.log(max(seconds, _LEAST) / _LEAST) / _STEP)] += 1
+
+    def percentile(self, share: float) -> float | None:
+        """The value below which `share` (0 to 1) of all lie, within two per cent; None without any."""
+        if not self.count:
+            return None
+        wanted = math.ceil(share * self.count)
+        for bucket in sorted(self._buckets):
+            wanted -= self._buckets[bucket]
+            if wanted <= 0:
+                return _LEAST * math.exp((bucket + 0.5) * _STEP)
+        return None
+
+    def summary(self) -> dict[str, float | None]:
+        return {name: _rounded(self.percentile(share)) for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
+
+
+@dataclass(slots=True)
+class FailureGroup:
+    """Failed lines that failed alike: how many, and one to look at."""
+
+    count: int = 0
+    example_line: int = 0
+    example_custom_id: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running totals of one run. `usage` covers every attempt that was billed, with its share in `rejected_usage`
+    for answers that were not kept as results; `usage_unknown` counts billed attempts whose tokens nobody told.
+    """
+
+    done: int = 0
+    failed: int = 0
+    invalid: int = 0
+    skipped: int = 0
+    requests: int = 0
+    usage: Usage = NO_USAGE
+    rejected_usage: Usage = NO_USAGE
+    usage_unknown: int = 0
+    outcome_unknown: int = 0
+    cost_usd: float = 0.0
+    cost_known: bool = True
+    retries: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, FailureGroup] = field(default_factory=dict)
+    fields_invalid: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    latency: Histogram = field(default_factory=Histogram)
+    ttft: Histogram = field(default_factory=Histogram)
+    token_rate: Histogram = field(default_factory=Histogram)
+
+    def add_usage(self, usage: Usage | None, *, rejected: bool = False) -> None:
+        """Count one billed attempt's tokens, or that they are unknown."""
+        if usage is None or not usage.known:
+            self.usage_unknown += 1
+        if usage is not None:
+            self.usage = self.usage + usage
+            if rejected:
+                self.rejected_usage = self.rejected_usage + usage
+
+    def add_failure(self, code: str, line: int, custom_id: str, message: str) -> None:
+        group = self.failures.get(code)
+        if group is None:
+            group = self.failures[code] = FailureGroup(0, line, custom_id, message)
+        group.count += 1
+
+    def as_json(self, wall_s: float) -> dict[str, Any]:
+        """The part of `summary.json` that this run itself measured."""
+        rate = wall_s or 1e-9
+        tokens = self.usage.total_tokens or (self.usage.prompt_tokens or 0) + (self.usage.completion_tokens or 0)
+        return {
+            "requests": self.requests,
+            "retries": dict(self.retries.most_common()),
+            "usage_unknown": self.usage_unknown,
+            "outcome_unknown": self.outcome_unknown,
+            "latency_s": self.latency.summary(),
+            "ttft_s": self.ttft.summary() if self.ttft.count else None,
+            "tokens_per_s_per_request": self.token_rate.summary() if self.token_rate.count else None,
+            "wall_s": round(wall_s, 3),
+            "requests_per_s": round(self.requests / rate, 3),
+            "tokens_per_s": round(tokens / rate, 3),
+        }

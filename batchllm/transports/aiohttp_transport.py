@@ -1,0 +1,173 @@
+"""Sending with aiohttp: one session, every bound on time and size, no redirects, no retries, no cookies, no proxies by chance."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+
+from batchllm.errors import Phase, TransportError
+from batchllm.protocols import Feed
+from batchllm.types import Call, Reply
+
+if TYPE_CHECKING:
+    from batchllm.transports import TransportOptions
+
+KEEPALIVE_S = 4.0
+"""Below the five seconds after which uvicorn (vLLM, SGLang) closes an idle connection, so that a request never meets one closing."""
+DNS_CACHE_S = 60
+_LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
+
+
+class AiohttpTransport:
+    """A `Transport` over one aiohttp session."""
+
+    def __init__(self, options: TransportOptions) -> None:
+        self._options = options
+        self._bounds = options.timeouts
+        self._timeout = aiohttp.ClientTimeout(
+            total=self._bounds.total,
+            connect=self._bounds.connect,
+            sock_connect=self._bounds.connect,
+            sock_read=self._bounds.first_byte,
+        )
+
+    async def __aenter__(self) -> Self:
+        options = self._options
+        context = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
+        connector = aiohttp.TCPConnector(
+            limit=0,  # the throttle is the only limiter: a second one would queue requests inside their time bounds
+            keepalive_timeout=KEEPALIVE_S,
+            ttl_dns_cache=DNS_CACHE_S,
+            ssl=context,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            timeout=self._timeout,
+            skip_auto_headers=("User-Agent",),
+            headers={"Accept-Encoding": "gzip", "User-Agent": "batchllm"},
+            auto_decompress=True,
+            read_bufsize=1 << 18,
+        )
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, call: Call, feed: Feed | None = None) -> Reply:
+        started = self._loop.time()
+        attempt = _Attempt(started)
+        try:
+            return await self._exchange(call, feed, attempt)
+        except TransportError:
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._mapped(error, attempt) from None
+
+    async def _exchange(self, call: Call, feed: Feed | None, attempt: _Attempt) -> Reply:
+        async with self._session.request(
+            call.method, call.url, data=call.body or None, headers=call.headers, allow_redirects=False, proxy=self._options.proxy
+        ) as response:
+            attempt.status = response.status
+            attempt.headers = {name.lower(): value for name, value in response.headers.items()}
+            if feed is not None and not 200 <= response.status < 300:
+                feed = None
+            await self._read(response.content, feed, attempt)
+        return Reply(
+            attempt.status,
+            attempt.headers,
+            b"".join(attempt.pieces) if len(attempt.pieces) != 1 else attempt.pieces[0],
+            self._loop.time() - attempt.started,
+            attempt.ttft_s,
+        )
+
+    async def _read(self, content: aiohttp.StreamReader, feed: Feed | None, attempt: _Attempt) -> None:
+        """Read to the end. A reply that is here already costs no timer; only waiting for more arms the silence bound."""
+        loop, silence = self._loop, self._bounds.silence
+        cap = self._options.max_response
+        if content.is_eof():
+            data = content.read_nowait()
+            if data:
+                attempt.take(data, feed, loop, cap)
+            if content.at_eof():
+                return
+        async with asyncio.timeout(silence) as bound:
+            while data := await content.readany():
+                if attempt.take(data, feed, loop, cap):
+                    bound.reschedule(loop.time() + silence)
+
+    def _mapped(self, error: Exception, attempt: _Attempt) -> TransportError:
+        elapsed = self._loop.time() - attempt.started
+        phase, message = self._phase(error, attempt, elapsed)
+        return TransportError(
+            phase, message, partial=b"".join(attempt.pieces), status=attempt.status, headers=attempt.headers, elapsed_s=elapsed
+        )
+
+    def _phase(self, error: Exception, attempt: _Attempt, elapsed: float) -> tuple[Phase, str]:
+        bounds = self._bounds
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return Phase.CONNECT, f"no connection within {bounds.connect:g} s"
+        if isinstance(error, TimeoutError):
+            if elapsed >= bounds.total * 0.999:
+                return Phase.TOTAL, f"not finished within {bounds.total:g} s"
+            if not attempt.status:
+                return Phase.FIRST_BYTE, f"no reply within {bounds.first_byte:g} s"
+            return Phase.SILENCE, f"the reply fell silent for {bounds.silence:g} s"
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return Phase.DNS, f"the host name {error.host} was not found"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
+            return Phase.CERTIFICATE, "the server's TLS certificate cannot be verified"
+        if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+            return Phase.TLS, "the TLS handshake failed"
+        if isinstance(error, OSError) and error.errno in _LOCAL_ERRORS:
+            return Phase.LOCAL, f"this machine has run out of something: {error.strerror}"
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientProxyConnectionError):
+            return Phase.CONNECT, "the connection was refused or failed"
+        if isinstance(error, aiohttp.InvalidURL):
+            return Phase.CERTIFICATE, "the endpoint's address is no valid URL"
+        if not attempt.status:
+            return Phase.SEND, "the connection was lost before the reply began"
+        return Phase.READ, "the reply broke off"
+
+
+class _Attempt:
+    """What has come of one reply so far; survives the exception that ends it."""
+
+    __slots__ = ("headers", "pieces", "size", "started", "status", "ttft_s")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.ttft_s: float | None = None
+
+    def take(self, data: bytes, feed: Feed | None, loop: asyncio.AbstractEventLoop, cap: int) -> bool:
+        """Keep a piece; True if it was payload, so that silence is counted from it."""
+        self.pieces.append(data)
+        self.size += len(data)
+        if self.size > cap:
+            raise TransportError(
+                Phase.TOO_LARGE,
+                f"the reply is larger than {cap:,} bytes (sizes.response)",
+                partial=b"".join(self.pieces)[: 1 << 16],
+                status=self.status,
+                headers=self.headers,
+                elapsed_s=loop.time() - self.started,
+            )
+        if feed is None:
+            return not data.isspace()
+        payload = feed(data)
+        if payload and self.ttft_s is None:
+            self.ttft_s = loop.time() - self.started
+        return payload

@@ -1,0 +1,1 @@
+"""What batchllm's speed and memory are measured with; nothing here is part of the package."""
