@@ -19,14 +19,17 @@ from typing import Any
 from batchllm import retry
 from batchllm.classify import classify, classify_failure
 from batchllm.errors import ErrorCode, TransportError
-from batchllm.pricing import Price, cost_usd
+from batchllm.billing import Bill, Charge, Price, cost_usd
 from batchllm.protocols import Assembler, Endpoint
 from batchllm.providers import Provider, request_url
 from batchllm.records import Record, usage_json
 from batchllm.settings import Retries
 from batchllm.strictjson import dumps, loads, one_line
-from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Usage, Verdict
+from batchllm.types import Answer, Call, Json, Kind, Reply, Request, Verdict
 from batchllm.validation import Judgement, Problem, Schema, complaint, judge
+
+
+BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The line has its record. `final` is False where a later run should try it again."""
+    """The line has its record; `verdict` is what ended it where no reply did."""
 
     record: Record
     verdict: Verdict | None = None
-    note: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +84,20 @@ class Item:
     """The state of one line while it is asked; see the module's text for its use."""
 
     __slots__ = (
-        "_answer", "_assembler", "_body", "_endpoint", "_first_sent", "_problems", "_reasked", "_schema", "_url", "billed",
-        "cost_usd", "cost_known", "rejected", "request", "route", "spent", "unknown", "usage",
+        "_assembler", "_body", "_endpoint", "_first_sent", "_problems", "_reasked", "_schema", "_url", "bill", "last",
+        "request", "route", "spent",
     )  # fmt: skip
 
     def __init__(self, route: Route, request: Request) -> None:
         self.route = route
         self.request = request
         self.spent = retry.Spent()
-        self.usage = NO_USAGE
-        self.rejected = NO_USAGE
-        self.billed = 0
-        self.unknown = 0
-        self.cost_usd: float | None = None
-        self.cost_known = True
+        self.bill = Bill()
+        self.last = Charge("no")
         self._endpoint = route.endpoint_for(request.url)
         self._url = request_url(route.provider, route.base_url, request.url, request.body.get("model", ""))
         self._schema = route.schema_for(request)
         self._assembler: Assembler | None = None
-        self._answer: Answer | None = None
         self._problems: list[Problem] = []
         self._reasked = 0
         self._first_sent: float | None = None
@@ -124,6 +121,20 @@ class Item:
         stream = self._body.get("stream") is True and self._endpoint.streams
         self._assembler = self._endpoint.assembler() if stream else None
         return Call(self._url, dumps(self._body), self.route.headers, stream)
+
+    def token_estimate(self) -> float:
+        """Tokens to reserve for the next request: a quarter of its bytes, and all it may answer with."""
+        body = self._body
+        ceiling = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens") or 0
+        prompt = len(self._endpoint.prompt_text(body).encode("utf-8", "replace")) / BYTES_PER_TOKEN
+        return prompt + (ceiling if isinstance(ceiling, int) else 0)
+
+    def last_tokens(self, reserved: float) -> float:
+        """What the last request really used, where the reply told; else what was reserved for it."""
+        usage = self.last.usage
+        if usage is None or not usage.known:
+            return reserved
+        return float((usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
 
     @property
     def feed(self) -> Callable[[bytes], bool] | None:
@@ -153,7 +164,7 @@ class Item:
 
     def abandoned(self) -> Json:
         """The note of a request whose outcome nobody waited for (a second signal, the end of the drain)."""
-        self.unknown += 1
+        self._charge(Charge("maybe"))
         return self._note(Verdict(Kind.MAYBE_PAID, ErrorCode.TIMEOUT, "abandoned in flight: the outcome is unknown"), 0.0, None)
 
     def _parsed(self, reply: Reply) -> tuple[bytes | None, Any]:
@@ -169,7 +180,7 @@ class Item:
 
     def _answered(self, reply: Reply, raw: bytes | None, body: Any, now: float, jitter: float) -> Step:
         answer = self._endpoint.read(body)
-        self._count(answer.usage, answer.model)
+        self._charge(self._paid(answer))
         if answer.problem is ErrorCode.BAD_RESPONSE:
             verdict = Verdict(Kind.PAID, answer.problem, answer.problem_text)
             return self._unanswered(verdict, now, jitter, reply, raw, body, counted=True)
@@ -188,9 +199,8 @@ class Item:
         if self._reasked < self.route.reask:
             self._reasked += 1
             self._body = self._endpoint.with_reask(self._body, answer, said)
-            self._reject(answer.usage)
             verdict = Verdict(Kind.PAID, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
-            return Again(verdict, 0.0, self._note(verdict, 0.0, reply, answer.usage, raw))
+            return Again(verdict, 0.0, self._note(verdict, 0.0, reply, raw))
         return self._done(reply, raw, answer, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
 
     def _unanswered(
@@ -205,47 +215,38 @@ class Item:
         counted: bool = False,
         outage: bool = False,
     ) -> Step:
-        usage = self._billed_anyway(verdict, body) if not counted else None
+        if not counted:
+            self._charge(self._charged_anyway(verdict, body))
         # While the endpoint is known to be down, failing to reach it says nothing of this line.
         if not (outage and retry.TRAITS[verdict.kind].uses_attempt):
             self.spent.count(verdict, reply.latency_s)
         waited = now - self._first_sent if self._first_sent is not None else 0.0
         if verdict.kind is Kind.STOP:
-            return Halt(verdict, self._note(verdict, 0.0, reply, usage, raw))
+            return Halt(verdict, self._note(verdict, 0.0, reply, raw))
         if retry.again(verdict, self.spent, self.route.retries, waited):
             wait = retry.wait_s(verdict, self.spent, self.route.retries, jitter)
-            return Again(verdict, wait, self._note(verdict, wait, reply, usage, raw))
+            return Again(verdict, wait, self._note(verdict, wait, reply, raw))
         message = verdict.message
         if retry.same_timeouts(self.spent):
             message += "; twice after the same time, which is a gateway's limit: set stream = true"
         answer = self._endpoint.read(body) if counted else None
         return self._done(reply, raw, answer, verdict.code or ErrorCode.BAD_RESPONSE, message, verdict=verdict)
 
-    def _billed_anyway(self, verdict: Verdict, body: Any) -> Usage | None:
-        """Count what a useless reply cost: its own usage where it told, else an unknown outcome."""
-        billed = retry.TRAITS[verdict.kind].billed
-        usage = self._endpoint.read(body).usage if isinstance(body, dict) and "usage" in body else None
-        if billed == "yes" or (usage is not None and usage.known):
-            self._count(usage, None)
-            self._reject(usage)
-        elif billed == "maybe":
-            self.unknown += 1
-        return usage
+    def _charged_anyway(self, verdict: Verdict, body: Any) -> Charge:
+        """What a useless reply cost: its own usage where it told, else what its kind lets us fear."""
+        if isinstance(body, dict) and body.get("usage"):
+            answer = self._endpoint.read(body)
+            if answer.usage is not None and answer.usage.known:
+                return self._paid(answer)
+        return Charge(retry.TRAITS[verdict.kind].billed)
 
-    def _count(self, usage: Usage | None, model: str | None) -> None:
-        self.billed += 1
-        if usage is not None:
-            self.usage = self.usage + usage
-        price = self.route.prices(model or self.request.body.get("model", ""))
-        cost = cost_usd(usage, price)
-        if cost is None:
-            self.cost_known = False
-        else:
-            self.cost_usd = (self.cost_usd or 0.0) + cost
+    def _paid(self, answer: Answer) -> Charge:
+        price = self.route.prices(answer.model or self.request.body.get("model", ""))
+        return Charge("yes", answer.usage, cost_usd(answer.usage, price))
 
-    def _reject(self, usage: Usage | None) -> None:
-        if usage is not None:
-            self.rejected = self.rejected + usage
+    def _charge(self, charge: Charge) -> None:
+        self.last = charge
+        self.bill.add(charge)
 
     def _done(
         self,
@@ -280,7 +281,7 @@ class Item:
             message,
             answer.text if answer is not None else None,
             judgement.parsed if judgement is not None else None,
-            self.usage,
+            self.bill.usage,
             facts,
         )
         return Done(record, verdict)
@@ -290,25 +291,37 @@ class Item:
         facts: Json = {"line": self.request.line, "digest": self.request.digest, "settings": route.settings_digest}
         if answer is not None and answer.reasoning is not None:
             facts["reasoning"] = answer.reasoning
-        facts["usage"] = usage_json(self.usage)
+        facts["usage"] = usage_json(self.bill.usage)
         facts["attempts"] = self.spent.sent
         facts["latency_s"] = round(reply.latency_s, 4)
-        facts["ttft_s"] = None if reply.ttft_s is None else round(reply.ttft_s, 4)
-        facts["cost_usd"] = round(self.cost_usd, 9) if self.cost_usd is not None and self.cost_known else None
+        facts["ttft_s"] = None
+        if reply.ttft_s is not None:
+            facts["ttft_s"] = round(reply.ttft_s, 4)
+            facts["tokens_per_s"] = self._tokens_per_s(reply)
+        facts["cost_usd"] = None if self.bill.cost_usd is None else round(self.bill.cost_usd, 9)
         facts["provider"] = route.provider.name
         if route.provider.simulated:
             facts["simulated"] = True
-        if self.unknown:
-            facts["unknown_outcomes"] = self.unknown
+        earlier = self.bill.before_last
+        if earlier is not None:
+            facts["rejected_usage"] = usage_json(earlier.usage)
+            facts["rejected_cost_usd"] = earlier.cost_usd
+        if self.bill.unknown:
+            facts["unknown_outcomes"] = self.bill.unknown
         if self.request.metadata is not None:
             facts["metadata"] = self.request.metadata
         return facts
 
-    def _note(
-        self, verdict: Verdict, wait: float, reply: Reply | None, usage: Usage | None = None, raw: bytes | None = None
-    ) -> Json:
+    def _tokens_per_s(self, reply: Reply) -> float | None:
+        """How fast a stream came once it had begun."""
+        usage, ttft = self.last.usage, reply.ttft_s
+        if usage is None or usage.completion_tokens is None or ttft is None or reply.latency_s <= ttft:
+            return None
+        return round(usage.completion_tokens / (reply.latency_s - ttft), 2)
+
+    def _note(self, verdict: Verdict, wait: float, reply: Reply | None, raw: bytes | None = None) -> Json:
         """The line of `attempts.jsonl` for an attempt that did not become a result; paid bytes stand in it whole."""
-        billed = retry.TRAITS[verdict.kind].billed
+        last = self.last
         note: Json = {
             "custom_id": self.request.custom_id,
             "line": self.request.line,
@@ -319,11 +332,12 @@ class Item:
             "message": verdict.message,
             "status": reply.status if reply is not None else 0,
             "wait_s": round(wait, 3),
-            "billed": "yes" if usage is not None and usage.known else billed,
-            "usage": None if usage is None else usage_json(usage),
+            "billed": last.billed,
+            "usage": None if last.usage is None else usage_json(last.usage),
+            "cost_usd": last.cost_usd,
             "latency_s": round(reply.latency_s, 4) if reply is not None else None,
         }
-        if reply is not None and reply.body and (billed != "no" or usage is not None):
+        if reply is not None and reply.body and last.billed != "no":
             note["body"] = loads(raw) if raw is not None else _text(reply.body)
         return note
 

@@ -67,6 +67,12 @@ class Record:
         )
 
 
+def failure_line(record: Record) -> bytes:
+    """A failed line's record as it stands in `attempts.jsonl`, from which `errors.jsonl` is made."""
+    inner = orjson.Fragment(record.to_json()[:-1])
+    return dumps({"custom_id": record.custom_id, "line": record.line, "record": inner}) + b"\n"
+
+
 def record_id(custom_id: str, digest: str) -> str:
     """The same id for the same line with the same content, so that a repeated record shows as one."""
     text = f"{custom_id}\0{digest}".encode("utf-8", "surrogatepass")

@@ -1,16 +1,17 @@
-"""How long a reply asks us to wait: from its headers, else from its words; pure, and never raising on any text.
+"""How long a reply asks us to wait: from its headers, else from its words; pure, never raising on any text.
 
-The first of these that says something wins (H3; openai-python tries the first three in the same order):
+The first of these that says something wins (H3; openai-python tries the first two in the same order):
 
-    retry-after-ms         milliseconds
-    retry-after            seconds, or a date compared with the reply's own `Date`, so that a wrong clock here cancels out
-    the body               "Please retry in 46s", "try again in 11.955s", Google's retryDelay, "regain access on …"
-    reset headers          only on a refusal; the largest of those whose `remaining` is 0 or absent
+    retry-after-ms   milliseconds
+    retry-after      seconds, or a date compared with the reply's own `Date`, so that clock skew cancels out
+    the body         "Please retry in 46s", "try again in 11.955s", Google's retryDelay, "access on 2025-…"
+    reset headers    only on a refusal; the largest of those whose `remaining` is 0 or absent
 
-Words stand before resets because a reset is the time until a bucket is *full* again (OpenAI's rate limit guide), far more
-than the wait the message names. Numbers are ASCII digits with decimals: `float()` would take `nan`, `inf`, `1e9` and
-full-width digits (H4). Zero and less say nothing. A wait beyond a year is cut to 366 days rather than ignored: it stays
-what it is, a pause no run sits out, and ignoring it would mean knocking again at once.
+Words stand before resets because a reset is the time until a bucket is *full* again (OpenAI's rate limit
+guide), far more than the wait the message names. Numbers are ASCII digits with decimals: `float()` would take
+`nan`, `inf`, `1e9` and full-width digits (H4). Zero and less say nothing. A wait beyond a year is cut to 366
+days rather than ignored: it stays what it is, a pause no run sits out, and ignoring it would mean knocking
+again at once.
 """
 
 from __future__ import annotations
@@ -36,19 +37,18 @@ _UNITS = {
     **dict.fromkeys(("d", "day", "days", "天"), 86_400.0),
 }
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_PART = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,15}})?) ?({_UNIT})", re.ASCII | re.IGNORECASE)
-_PARTS = rf"[0-9]{{1,15}}(?:\.[0-9]{{1,15}})? ?(?:{_UNIT})(?![a-z])(?:(?: |, | and )?[0-9]{{1,15}}(?:\.[0-9]{{1,15}})? ?(?:{_UNIT})(?![a-z]))*"
-_COMPACT = rf"(?:[0-9]{{1,15}}(?:\.[0-9]{{1,15}})?(?:ms|[smhd]))+(?![a-z])"
-_DURATION = re.compile(rf"{_COMPACT}|{_PARTS}", re.ASCII | re.IGNORECASE)
+_COUNT = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
+_SPAN = rf"{_COUNT} ?(?:{_UNIT})(?![a-z])(?:(?: |, | and )?{_COUNT} ?(?:{_UNIT})(?![a-z]))*"
+_PART = re.compile(rf"({_COUNT}) ?({_UNIT})(?![a-z])", re.ASCII | re.IGNORECASE)
+_DURATION = re.compile(_SPAN, re.ASCII | re.IGNORECASE)
 
 _WAIT_WORDS = re.compile(
-    rf"(?:retry|try again|try your request again|wait|available|resets?)[^.\n\d]{{0,40}}?({_COMPACT}|{_PARTS})"
-    rf"|({_PARTS}) ?(?:后|之后)",
+    rf"(?:retry|try again|wait|available|resets?)[^.\n0-9]{{0,40}}?({_SPAN})|({_SPAN}) ?(?:后|之后)",
     re.ASCII | re.IGNORECASE,
 )
 _WHEN_WORDS = re.compile(
-    r"(?:retry|again|access|resets?|until|available)\D{0,40}?"
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:t| at | )([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?) ?(z|utc|gmt|[+-][0-9]{2}:?[0-9]{2})",
+    r"(?:retry|again|access|resets?|until|available)[^0-9]{0,40}?([0-9]{4}-[0-9]{2}-[0-9]{2})(?:t| at | )"
+    r"([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?) ?(z|utc|gmt|[+-][0-9]{2}:?[0-9]{2})",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -63,15 +63,15 @@ _RESETS = (  # reset header, the remaining count it belongs to
 )  # fmt: skip
 
 _WAIT_KEYS = {"retrydelay": 1.0, "retry_after": 1.0, "retry_after_seconds": 1.0, "retry_after_ms": 0.001}
-_TEXT_KEYS = frozenset({"error", "errors", "message", "msg", "detail", "details", "metadata", "raw", "headers"})
+_TEXT_KEYS = frozenset({"error", "errors", "message", "msg", "detail", "details", "metadata", "raw"})
 _TEXT_CHARS = 4000
 
 
 def server_wait(
     headers: Mapping[str, str], body: Any | None, now: datetime, *, refused: bool = True
 ) -> float | None:
-    """Seconds this reply asks us to wait, None if it does not say. `now` (aware) counts where it carries no `Date`."""
-    now = http_date(headers.get("date", "")) or now
+    """Seconds this reply asks us to wait, None if it does not say; `now` is for replies without a `Date`."""
+    now = http_date(headers.get("date", "")) or (now if now.tzinfo else now.replace(tzinfo=UTC))
     return (
         _bounded(_scaled(number(headers.get("retry-after-ms", "")), 0.001))
         or moment_s(headers.get("retry-after", ""), now)
@@ -87,11 +87,15 @@ def number(text: str) -> float | None:
 
 
 def duration_s(text: str) -> float | None:
-    """Seconds in `12ms`, `6m0s`, `1h2m3.5s`, `37 seconds`, or a plain number of seconds; None if it is none of these."""
+    """Seconds in `12ms`, `6m0s`, `1h2m3.5s`, `37 seconds` or a plain number; None for anything else."""
     text = text.strip()
     if _DURATION.fullmatch(text):
-        return sum(float(count) * _UNITS[unit.lower()] for count, unit in _PART.findall(text))
+        return _seconds(text)
     return number(text)
+
+
+def _seconds(span: str) -> float:
+    return sum(float(count) * _UNITS[unit.lower()] for count, unit in _PART.findall(span))
 
 
 def moment_s(text: str, now: datetime) -> float | None:
@@ -137,10 +141,10 @@ def body_wait(body: Any | None, now: datetime) -> float | None:
 def _hints(value: Any, now: datetime, depth: int) -> Iterator[float | None]:
     if isinstance(value, str):
         yield from _text_hints(value[:_TEXT_CHARS], now)
-    elif depth > 6:
+    elif depth > 5:
         return
     elif isinstance(value, dict):
-        if isinstance(value.get("headers"), dict):  # OpenRouter: the upstream's headers stand in error.metadata
+        if isinstance(value.get("headers"), dict):  # OpenRouter: they stand in error.metadata
             yield _reset_wait(_lower(value["headers"]), now)
         for key, item in value.items():
             if key.lower() in _WAIT_KEYS:
@@ -148,14 +152,13 @@ def _hints(value: Any, now: datetime, depth: int) -> Iterator[float | None]:
             elif key in _TEXT_KEYS:
                 yield from _hints(item, now, depth + 1)
     elif isinstance(value, list):
-        for item in value[:20]:
+        for item in value[:8]:
             yield from _hints(item, now, depth + 1)
 
 
 def _text_hints(text: str, now: datetime) -> Iterator[float | None]:
     for found in _WAIT_WORDS.finditer(text):
-        duration = found[1] or found[2]
-        yield _bounded(sum(float(count) * _UNITS[unit.lower()] for count, unit in _PART.findall(duration)))
+        yield _bounded(_seconds(found[1] or found[2]))
     for found in _WHEN_WORDS.finditer(text):
         zone = found[3] if found[3][0] in "+-" else "+00:00"
         when = rfc3339(f"{found[1]}T{found[2]}{zone}")

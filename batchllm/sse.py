@@ -1,13 +1,16 @@
 """Server-sent events out of bytes, cut anywhere (html.spec.whatwg.org, "9.2.6 Interpreting an event stream").
 
 Rules of the file:
-* A line ends at LF, CRLF or CR; the LF of a CRLF may come in the next packet. One BOM at the very start is dropped.
+* A line ends at LF, CRLF or CR; the LF of a CRLF may come in the next packet. One BOM at the very start is
+  dropped.
 * A blank line ends an event; one without a `data` field is none (keep-alives, comments, a lone `event:`).
 * `id` and `retry` are of no use to a client that never reconnects a paid request: they are dropped.
 * Bytes stay bytes: UTF-8 sequences cannot be torn, since no byte inside one looks like a line end or a colon.
-* Every byte is looked at a bounded number of times, so that an event of megabytes in small packets stays cheap.
+* Every byte is looked at a bounded number of times, so that an event of megabytes in small packets stays
+  cheap.
 
-Unlike a browser we can ask for an unterminated last event (`tail`): servers do close after `data: [DONE]` without the blank line.
+Unlike a browser we can ask for an unterminated last event (`tail`): servers do close after `data: [DONE]`
+without the blank line.
 """
 
 from __future__ import annotations
@@ -67,6 +70,12 @@ class EventStream:
     def carries(self) -> bool:
         """Whether a data line is under way: bytes that complete no event, but are no keep-alive either."""
         return bool(self._data) or self._line_start().startswith(_DATA)
+
+    @property
+    def last(self) -> bytes:
+        """The last byte of what is under way."""
+        lines = self._pieces or self._data
+        return lines[-1][-1:] if lines else b""
 
     def tail(self) -> bytes | Event | None:
         """The event that would come if the stream ended now; changes nothing."""

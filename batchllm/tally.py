@@ -89,6 +89,18 @@ class Tally:
             if rejected:
                 self.rejected_usage = self.rejected_usage + usage
 
+    def earlier(self, usage: Usage, rejected: Usage, cost_usd: float | None) -> None:
+        """What an earlier run's record was billed in its last attempt; its rejected ones are counted by their notes."""
+        self.add_usage(usage - rejected)
+        self.add_cost(cost_usd)
+
+    def add_cost(self, cost_usd: float | None) -> None:
+        """Count what one billed attempt cost; None makes the total unknown rather than too small."""
+        if cost_usd is None:
+            self.cost_known = False
+        else:
+            self.cost_usd += cost_usd
+
     def add_failure(self, code: str, line: int, custom_id: str, message: str) -> None:
         group = self.failures.get(code)
         if group is None:

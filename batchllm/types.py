@@ -58,6 +58,15 @@ class Usage:
             _add(self.reasoning_tokens, other.reasoning_tokens),
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            _subtract(self.prompt_tokens, other.prompt_tokens),
+            _subtract(self.completion_tokens, other.completion_tokens),
+            _subtract(self.total_tokens, other.total_tokens),
+            _subtract(self.cached_tokens, other.cached_tokens),
+            _subtract(self.reasoning_tokens, other.reasoning_tokens),
+        )
+
     @property
     def known(self) -> bool:
         """Whether the two figures a bill is made of are there."""
@@ -68,6 +77,10 @@ def _add(a: int | None, b: int | None) -> int | None:
     if a is None:
         return b
     return a if b is None else a + b
+
+
+def _subtract(a: int | None, b: int | None) -> int | None:
+    return a if a is None or b is None else a - b
 
 
 NO_USAGE = Usage()

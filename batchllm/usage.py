@@ -2,7 +2,8 @@
 
 Sources: OpenAI `CompletionUsage` and `ResponseUsage` (platform.openai.com/docs/api-reference), DeepSeek
 (api-docs.deepseek.com/guides/kv_cache), Anthropic (docs.anthropic.com, "Prompt caching": the total input is
-`input_tokens` + `cache_read_input_tokens` + `cache_creation_input_tokens`), SGLang and Moonshot (figures at the top).
+`input_tokens` + `cache_read_input_tokens` + `cache_creation_input_tokens`), SGLang and Moonshot (figures at
+the top).
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ ABSURD = 2**53  # the largest count a JSON number carries exactly everywhere; a 
 
 
 def read_usage(raw: Any, *, generates: bool = True) -> Usage | None:
-    """The tokens in a reply's `usage` object; None if it says nothing that makes sense (unknown is never zero).
+    """The tokens in a reply's `usage` object; None if it says nothing that makes sense (unknown is never
+    zero).
 
-    With `generates=False` (embeddings, reranking) there is no completion to be unknown: it counts 0, and a lone
-    total is the prompt. Never raises.
+    With `generates=False` (embeddings, reranking) there is no completion to be unknown: it counts 0, and a
+    lone total is the prompt. Never raises.
     """
     if not isinstance(raw, dict):
         return None
@@ -53,7 +55,9 @@ def read_usage(raw: Any, *, generates: bool = True) -> Usage | None:
 
 
 def count(value: Any) -> int | None:
-    """A token count: a non-negative integer, however JSON spelled it (`7`, `7.0`). Never a bool, never a string."""
+    """A token count: a non-negative integer, however JSON spelled it (`7`, `7.0`). Never a bool, never a
+    string.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -64,7 +68,7 @@ def count(value: Any) -> int | None:
 def _completed(
     prompt: int | None, completion: int | None, total: int | None
 ) -> tuple[int | None, int | None, int | None]:
-    """The figure that follows from the other two. A difference of nothing proves nothing: it stays unknown."""
+    """The figure that follows from the other two. A difference of zero proves nothing: it stays unknown."""
     if total is None:
         if prompt is not None and completion is not None:
             total = prompt + completion

@@ -1,7 +1,7 @@
 """What requests to each path look like and what their replies mean.
 
-To add one: a file here, a line in `TABLE`, a parameter of `tests/contract/test_endpoints.py`. The table is also the
-allow-list of what a job line may name: nothing else is ever sent anywhere.
+To add one: a file here, a line in `TABLE`, a parameter of `tests/contract/test_endpoints.py`. The table is
+also the allow-list of what a job line may name: nothing else is ever sent anywhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ TABLE = {
     "images/generations": "batchllm.endpoints.passthrough:IMAGES",
 }
 
-# Letters, one version and known words only: no room for a scheme, a host, `..`, `//`, a query or a percent sign.
+# Letters, one version and known words only: no room for a scheme, a host, `..`, `//`, a query or a percent
+# sign.
 _PATH = re.compile(r"/?(?:v[0-9]{1,2}[a-z0-9]{0,8}/)?([a-z]+(?:/[a-z]+)*)/?")
 
 
@@ -37,7 +38,9 @@ class UnknownPathError(BatchllmError, KeyError):
 
 
 def suffix(url: object) -> str | None:
-    """The table's name for a path (`/v1/chat/completions/` is `chat/completions`); None if it may not be sent."""
+    """The table's name for a path (`/v1/chat/completions/` is `chat/completions`); None if it may not be
+    sent.
+    """
     match = _PATH.fullmatch(url) if isinstance(url, str) and url.isascii() else None
     return match[1] if match and match[1] in TABLE else None
 
@@ -48,7 +51,7 @@ def allowed(url: object) -> bool:
 
 
 def endpoint_for(url: str) -> Endpoint:
-    """The endpoint of a path, loaded when first asked for. Raises `UnknownPathError`, which is a `KeyError`."""
+    """The endpoint of a path, loaded when first asked for. Raises `UnknownPathError`, a `KeyError`."""
     name = suffix(url)
     if name is None:
         raise UnknownPathError(_unknown(url))

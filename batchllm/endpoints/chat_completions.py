@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchllm.endpoints import chat_reading, instruction, messages
-from batchllm.endpoints.chat_stream import ChatAssembler
+from batchllm.endpoints.chat_stream import chat_assembler
 from batchllm.endpoints.request import fault
 from batchllm.protocols import Assembler
 from batchllm.types import Answer, Json
@@ -22,7 +22,7 @@ class ChatCompletions:
         return chat_reading.read(body)
 
     def assembler(self) -> Assembler:
-        return ChatAssembler()
+        return chat_assembler()
 
     def with_schema(self, body: Json, name: str, schema: Json, mode: str) -> Json:
         """Leaves a body alone that says itself in which form it wants its answer."""

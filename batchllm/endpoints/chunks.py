@@ -2,10 +2,11 @@
 
 Rules of the file:
 * `[DONE]` is OpenAI's terminal marker; servers may close behind it without the blank line of an event.
-* A chunk that does not parse may hold a piece of the answer: the stream then has a hole (`torn`), and no later marker
-  proves the answer whole. One that comes after the end was proved does no harm, and neither does an error then.
-* An error comes as `{"error": …}` (OpenAI, OpenRouter), `{"type": "error", …}` (Anthropic), `{"object": "error", …}`
-  (vLLM), a bare `{"code", "message"}` (SiliconFlow) or under the name `event: error`.
+* A chunk that does not parse may hold a piece of the answer: the stream then has a hole (`torn`), and no
+  later marker proves the answer whole. One that comes after the end was proved does no harm, and neither does
+  an error then.
+* An error comes as `{"error": …}` (OpenAI, OpenRouter), `{"type": "error", …}` (Anthropic), `{"object":
+  "error", …}` (vLLM), a bare `{"code", "message"}` (SiliconFlow) or under the name `event: error`.
 * A server that does not stream answers with one JSON document: it is paid for, and is read as what it is.
 """
 
@@ -19,6 +20,7 @@ from batchllm.sse import Event, EventStream
 from batchllm.types import Json
 
 DONE = b"[DONE]"
+CLOSING = (b"}", b"]")  # what a whole chunk ends with; spares a look at what cannot be one
 _WRAPPING = ("type", "object")
 
 
@@ -31,7 +33,8 @@ class Chunks:
         self._take = take
         self._ended = ended
         self._stream = EventStream()
-        self._plain: bool | None = None  # whether the reply is no stream but one document; unknown until its first byte
+        # whether the reply is no stream but one document; unknown until its first byte
+        self._plain: bool | None = None
         self._pieces: list[bytes] = []
         self.done = False
         self.torn = False
@@ -43,7 +46,7 @@ class Chunks:
             data = self._open(data)
         if self._plain:
             self._pieces.append(data)
-            return not data.isspace()
+            return bool(data.strip())
         payload = False
         for event in self._stream.feed(data):
             payload = self._event(event) or payload
@@ -51,18 +54,25 @@ class Chunks:
 
     def settle(self) -> None:
         """Take an unterminated last event if it is whole. One that is not stays: its rest may yet come."""
-        event = self._stream.tail()
+        event = self._stream.tail() if self._stream.last in CLOSING else None
         if event is not None and (_data(event).strip() == DONE or isinstance(_parsed(_data(event)), dict)):
             self._stream.drop()
             self._event(event)
 
-    def document(self) -> Json | None:
-        """The reply of a server that did not stream, once it is whole."""
+    @property
+    def told(self) -> bool:
+        """Whether the reply is known without the taker: an error, or a whole document for a stream."""
+        return self.word() is not None
+
+    def word(self) -> Json | None:
+        """That error, as an ordinary reply has it, or that document."""
+        if self.error is not None:
+            return {"error": self.error}
         value = _parsed(b"".join(self._pieces)) if self._plain else None
         return value if isinstance(value, dict) else None
 
     def _open(self, data: bytes) -> bytes:
-        """Decide by the first byte that is no white space: no field of an event stream begins with a brace."""
+        """Decide by the first byte that is no white space: no field of a stream begins with a brace."""
         if first := data.lstrip():
             self._plain = first.startswith(b"{")
         return data
@@ -101,11 +111,14 @@ class Chunks:
 
 def is_error(chunk: Json) -> bool:
     if chunk.get("error"):
-        # a Responses object carries its own error inside `response`, never at the top of an event
         return True
     if "choices" in chunk:
         return False
-    return chunk.get("type") == "error" or chunk.get("object") == "error" or ("code" in chunk and "message" in chunk)
+    return (
+        chunk.get("type") == "error"
+        or chunk.get("object") == "error"
+        or ("code" in chunk and "message" in chunk)
+    )
 
 
 def error_of(chunk: Json) -> Json:
@@ -139,7 +152,7 @@ class Document:
 
     def feed(self, data: bytes) -> bool:
         self._pieces.append(data)
-        return bool(data) and not data.isspace()
+        return bool(data.strip())
 
     @property
     def finished(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from batchllm import strictjson
 from batchllm.errors import ErrorCode
 from batchllm.types import Answer, Json
 
@@ -49,6 +50,14 @@ def error_sentence(body: Json) -> str | None:
         return None
     text = error if isinstance(error, str) else first_text(as_dict(error), ("message", "code", "type"))
     return f"The reply is an error object: {shown(text or 'without a message')}"
+
+
+def written(value: Any) -> str:
+    """A value as JSON text; empty where it is nested deeper than any writer goes."""
+    try:
+        return strictjson.dumps(value).decode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError):
+        return ""
 
 
 def strings_in(value: Any) -> Iterator[str]:

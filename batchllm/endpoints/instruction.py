@@ -29,7 +29,9 @@ def schema_name(name: str) -> str:
 
 
 def spec(name: str, schema: Json) -> Json:
-    """`{"name", "schema", "strict"}`. A `strict` beside the schema's own keys is the user's word and moves out."""
+    """`{"name", "schema", "strict"}`. A `strict` beside the schema's own keys is the user's word and moves
+    out.
+    """
     return {"name": schema_name(name), "schema": _bare(schema), "strict": _strict(schema)}
 
 

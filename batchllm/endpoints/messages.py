@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from batchllm import strictjson
-from batchllm.endpoints.fields import as_dict, as_list, as_text, dicts, strings_in
+from batchllm.endpoints.fields import as_dict, as_list, as_text, dicts, strings_in, written
 from batchllm.types import Answer, Json
 
 SYSTEM_ROLES = ("system", "developer")
 NO_ANSWER = "(no answer)"  # some chat templates demand that user and assistant alternate
 
-# Part types of a message's content: what they are and the field that holds it. OpenAI has text, output_text and
+# Part types of a message's content: what they are and the field that holds it. OpenAI has text, output_text
+# and
 # refusal; Mistral sends thinking, whose value is again a list of parts.
 TEXT_PARTS = {"text": "text", "output_text": "text", "input_text": "text"}
-REASONING_PARTS = {"thinking": "thinking", "reasoning": "text", "reasoning_text": "text", "summary_text": "text"}
+REASONING_PARTS = {
+    "thinking": "thinking",
+    "reasoning": "text",
+    "reasoning_text": "text",
+    "summary_text": "text",
+}
 
 
 def fault(messages: Any) -> str | None:
@@ -110,4 +115,4 @@ def billed_schemas(body: Json) -> Iterator[str]:
     """Tools and schemas stand in the prompt too, as JSON."""
     for value in (body.get("tools"), as_dict(body.get("response_format")).get("json_schema")):
         if value:
-            yield strictjson.dumps(value).decode("ascii", "replace")
+            yield written(value)

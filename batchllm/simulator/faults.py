@@ -1,4 +1,4 @@
-"""Faults to order: which request gets which fault is a function of the seed, its body and how often it was asked."""
+"""Faults to order: which one a request gets follows from the seed, its body and how often it was asked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -7,14 +7,30 @@ from typing import Literal
 from batchllm.simulator.seeds import mix, unit
 
 Fault = Literal[
-    "rate_limit", "server_error", "unavailable", "quota", "unauthorized", "hang", "reset", "truncated", "html",
-    "error_200", "empty", "invalid_json", "length", "refusal", "content_filter",
-]  # fmt: skip
+    "rate_limit",
+    "server_error",
+    "unavailable",
+    "quota",
+    "unauthorized",
+    "hang",
+    "reset",
+    "truncated",
+    "html",
+    "error_200",
+    "empty",
+    "invalid_json",
+    "length",
+    "refusal",
+    "content_filter",
+]
 
 ALIASES: Mapping[str, Fault] = {
-    "429": "rate_limit", "500": "server_error", "503": "unavailable", "401": "unauthorized",
+    "429": "rate_limit",
+    "500": "server_error",
+    "503": "unavailable",
+    "401": "unauthorized",
     "insufficient_quota": "quota",
-}  # fmt: skip
+}
 """Other names for a fault on the command line."""
 
 WIRE: frozenset[str] = frozenset({"reset", "truncated"})
@@ -28,7 +44,7 @@ _FAULT_SALT = 0xFA017
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The share of requests (0 to 1) that meets each fault; a request meets at most one, so they add up to 1 at most."""
+    """The share of requests (0 to 1) that meets each fault; a request meets at most one, so they sum to 1."""
 
     rate_limit: float = 0.0
     """429 with the dialect's rate-limit body and `Retry-After`."""
@@ -45,7 +61,7 @@ class Faults:
     reset: float = 0.0
     """The connection is reset (RST) after half the reply."""
     truncated: float = 0.0
-    """The reply ends too early: less than Content-Length, a chunked body without its end, or a stream without a finish."""
+    """The reply ends too early: short of Content-Length, or a chunked body (every stream) without its end."""
     html: float = 0.0
     """Status 200 with an HTML page."""
     error_200: float = 0.0
@@ -84,7 +100,7 @@ _NAMES: tuple[Fault, ...] = tuple(field.name for field in fields(Faults))  # typ
 
 
 class Attempts:
-    """How often each body was asked, for at most `capacity` bodies; beyond that the oldest half is forgotten."""
+    """How often each body was asked, for at most `capacity` bodies; then the oldest half is forgotten."""
 
     __slots__ = ("_capacity", "_counts")
 

@@ -9,14 +9,14 @@ from random import Random
 class Latency:
     """Times in seconds. All zero (the default) answers at once.
 
-    One factor is drawn per request, lognormal with median 1 and the given sigma, and multiplies every part: a slow
-    request is slow throughout, as on a busy server.
+    One factor is drawn per request, lognormal with median 1 and the given sigma, and multiplies every part: a
+    slow request is slow throughout, as on a busy server.
     """
 
     median_s: float = 0.0
     """Seconds every reply takes, at the median, before its first byte."""
     sigma: float = 0.0
-    """Spread of the lognormal factor; 0 none, 0.5 moderate (95th percentile 2.3 x median), 1 heavy (5.2 x)."""
+    """Spread of the factor: 0 none, 0.5 moderate (95th percentile 2.3 x median), 1 heavy (5.2 x)."""
     first_token_s: float = 0.0
     """Seconds more to the first token (prefill)."""
     per_token_s: float = 0.0

@@ -1,4 +1,4 @@
-"""Rate limits as token buckets: requests and tokens a minute, and requests in flight. The clock is an argument."""
+"""Rate limits as token buckets: requests and tokens a minute, requests in flight. Time is an argument."""
 
 from dataclasses import dataclass
 from math import ceil, inf
@@ -16,16 +16,19 @@ class Limits:
     rpm: float | None = None
     """Requests a minute."""
     tpm: float | None = None
-    """Tokens a minute. As at OpenAI a request is admitted by max(max_tokens, its estimated prompt tokens)."""
+    """Tokens a minute. As at OpenAI, a request counts max(max_tokens, its estimated prompt tokens)."""
     burst_s: float = 10.0
     """Seconds of the rate that a rested bucket holds: rpm 600 and burst_s 10 let 100 through at once."""
     max_in_flight: int | None = None
     """Requests being answered at once; one more is refused (429, at Ollama and vLLM 503)."""
     refusals_count: bool = False
-    """A refused request uses up the limit too, as documented at OpenAI: asking early makes the wait longer."""
+    """A refused request uses up the limit too, as at OpenAI: asking early makes the wait longer."""
 
     def __post_init__(self) -> None:
-        if any(value is not None and value <= 0 for value in (self.rpm, self.tpm, self.max_in_flight, self.burst_s)):
+        if any(
+            value is not None and value <= 0
+            for value in (self.rpm, self.tpm, self.max_in_flight, self.burst_s)
+        ):
             raise ValueError("limits: each has to be greater than 0")
 
 
@@ -53,7 +56,7 @@ class Bucket:
         return max(0.0, (amount - self.level(now)) * 60.0 / self.per_minute)
 
     def take(self, amount: float, now: float) -> None:
-        """Takes the units, down to one full bucket below empty (a storm of refusals must not last for hours)."""
+        """Takes the units, down to one bucket below empty (a storm of refusals must not last for hours)."""
         self._level = max(-self.capacity, self.level(now) - amount)
 
     def full_in_s(self, now: float) -> float:
@@ -113,18 +116,3 @@ def duration_text(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes}m{text}"
     return f"{minutes}m{text}" if minutes else text
-
-
-def rate_headers(admission: Admission, now: float) -> list[tuple[str, str]]:
-    """`x-ratelimit-*` with durations as text."""
-    return [*_row("requests", admission.requests, NOMINAL_RPM, now), *_row("tokens", admission.tokens, NOMINAL_TPM, now)]
-
-
-def _row(kind: str, bucket: Bucket | None, nominal: int, now: float) -> list[tuple[str, str]]:
-    limit, left, reset = (nominal, nominal - 1, 0.002) if bucket is None else (
-        int(bucket.per_minute), max(0, int(bucket.level(now))), bucket.full_in_s(now))
-    return [
-        (f"x-ratelimit-limit-{kind}", str(limit)),
-        (f"x-ratelimit-remaining-{kind}", str(left)),
-        (f"x-ratelimit-reset-{kind}", duration_text(reset)),
-    ]

@@ -1,8 +1,8 @@
 """Strings that match a regular expression, drawn along its parse tree.
 
-The tree comes from the standard library's own parser (`re._parser`). That module is private but has kept its shape
-since Python 2; a parser of our own would be three times this file. Whatever it cannot follow (look-around, other
-dialects' escapes) is drawn without that part and then checked, so the worst outcome is None.
+The tree comes from the standard library's own parser (`re._parser`). That module is private but has kept its
+shape since Python 2; a parser of our own would be three times this file. Whatever it cannot follow (look-
+around, other dialects' escapes) is drawn without that part and then checked, so the worst outcome is None.
 """
 
 import importlib
@@ -16,10 +16,13 @@ _REPEAT_MORE = 4
 _TRIES = 60
 _PRINTABLE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:;!?/@#%&+*=()[]{}<>~ "
 _CATEGORIES = {
-    "CATEGORY_DIGIT": "0123456789", "CATEGORY_SPACE": " ", "CATEGORY_WORD": _PRINTABLE[:62] + "_",
-    "CATEGORY_NOT_DIGIT": _PRINTABLE[:52], "CATEGORY_NOT_SPACE": _PRINTABLE[:62],
+    "CATEGORY_DIGIT": "0123456789",
+    "CATEGORY_SPACE": " ",
+    "CATEGORY_WORD": _PRINTABLE[:62] + "_",
+    "CATEGORY_NOT_DIGIT": _PRINTABLE[:52],
+    "CATEGORY_NOT_SPACE": _PRINTABLE[:62],
     "CATEGORY_NOT_WORD": "-.,:;!?/ ",
-}  # fmt: skip
+}
 
 
 def matching(pattern: str, rng: Random, shortest: int = 0, longest: int | None = None) -> str | None:
@@ -42,7 +45,6 @@ def matching(pattern: str, rng: Random, shortest: int = 0, longest: int | None =
 
 @lru_cache(maxsize=256)
 def _parsed(pattern: str) -> tuple[Any, re.Pattern[str]]:
-    # ECMA's $ is the end of the text, Python's also matches before a last newline; \Z is never what a schema means.
     return _parser.parse(pattern), re.compile(pattern)
 
 

@@ -1,7 +1,8 @@
 """An object that is valid for a JSON schema, drawn from a seed.
 
-Follows what OpenAI's structured outputs, pydantic and vLLM's guided decoding use of JSON Schema 2020-12 (and draft 7's
-spellings). Not looked at: `not`, `if`/`then`/`else`, `unevaluated*`, remote references; `oneOf` is taken as `anyOf`.
+Follows what OpenAI's structured outputs, pydantic and vLLM's guided decoding use of JSON Schema 2020-12 (and
+draft 7's spellings). Not looked at: `not`, `if`/`then`/`else`, `unevaluated*`, remote references; `oneOf` is
+taken as `anyOf`.
 """
 
 import re
@@ -93,8 +94,12 @@ class _Maker:
         most = shape.get("maxProperties", len(properties) + len(required) + 3)
         for name, sub in properties.items():
             needed = name in required
-            if needed or (sub is not False and depth < _DEEP and self._rng.random() < _OPTIONAL and
-                          len(made) + len(required - made.keys()) < most):
+            if needed or (
+                sub is not False
+                and depth < _DEEP
+                and self._rng.random() < _OPTIONAL
+                and len(made) + len(required - made.keys()) < most
+            ):
                 made[name] = self.make(sub, depth + 1)
         for name in shape.get("required", ()):
             if name not in made:
@@ -103,10 +108,13 @@ class _Maker:
         return made
 
     def _more_properties(self, shape: Schema, made: dict[str, Any], depth: int, most: int) -> None:
-        """Free keys: as many as minProperties wants, and one to three where the object is nothing but a map."""
+        """Free keys: as many as minProperties wants; one to three where the object is only a map."""
         least = shape.get("minProperties", 0)
-        is_map = not shape.get("properties") and depth < _DEEP and (
-            isinstance(shape.get("additionalProperties"), dict) or shape.get("patternProperties"))
+        is_map = (
+            not shape.get("properties")
+            and depth < _DEEP
+            and (isinstance(shape.get("additionalProperties"), dict) or shape.get("patternProperties"))
+        )
         wanted = min(most, max(least, self._rng.randint(1, 3) if is_map else 0))
         for _ in range(_TRIES):
             if len(made) >= wanted:
@@ -130,7 +138,6 @@ class _Maker:
     def _sub_for(self, shape: Schema, name: str) -> Any:
         """The schema for a key that `properties` does not name."""
 
-
         for pattern, sub in shape.get("patternProperties", {}).items():
             if re.search(pattern, name):
                 return sub
@@ -143,8 +150,10 @@ class _Maker:
         wanted = self._size(shape, len(prefix), items, depth)
         made: list[Any] = [self.make(sub, depth + 1) for sub in prefix]
         if "contains" in shape:
-            made += [self.make(merged(flat(items, self._root), shape["contains"]), depth + 1)
-                     for _ in range(int(shape.get("minContains", 1)))]
+            made += [
+                self.make(merged(flat(items, self._root), shape["contains"]), depth + 1)
+                for _ in range(int(shape.get("minContains", 1)))
+            ]
         return self._filled(made, wanted, items, shape.get("uniqueItems") is True, depth)
 
     def _size(self, shape: Schema, prefix: int, items: Any, depth: int) -> int:

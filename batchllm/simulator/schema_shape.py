@@ -8,7 +8,9 @@ from urllib.parse import unquote
 Schema = Mapping[str, Any]
 
 _LARGEST = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"})
-_SMALLEST = frozenset({"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"})
+_SMALLEST = frozenset(
+    {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"}
+)
 _MAX_HOPS = 100
 
 
@@ -42,7 +44,7 @@ def flat(schema: Any, root: Any) -> dict[str, Any]:
 def merged(one: Schema, other: Any) -> dict[str, Any]:
     """A schema for what fits both; contradictions are not looked for."""
     result = dict(one)
-    for key, value in (other.items() if isinstance(other, Mapping) else ()):
+    for key, value in other.items() if isinstance(other, Mapping) else ():
         result[key] = _both(key, result[key], value) if key in result else value
     return result
 
@@ -54,7 +56,10 @@ def _both(key: str, one: Any, other: Any) -> Any:
         return min(one, other)
     match key:
         case "properties" | "patternProperties":
-            return {**one, **{name: _schemas(one[name], sub) if name in one else sub for name, sub in other.items()}}
+            return {
+                **one,
+                **{name: _schemas(one[name], sub) if name in one else sub for name, sub in other.items()},
+            }
         case "required" | "allOf":
             return [*one, *(name for name in other if name not in one)]
         case "enum":
@@ -62,7 +67,9 @@ def _both(key: str, one: Any, other: Any) -> Any:
         case "type":
             kinds = [one] if isinstance(one, str) else one
             others = [other] if isinstance(other, str) else other
-            return [kind for kind in kinds if kind in others or (kind == "integer" and "number" in others)] or others
+            return [
+                kind for kind in kinds if kind in others or (kind == "integer" and "number" in others)
+            ] or others
         case "items" | "additionalProperties":
             return _schemas(one, other)
         case _:

@@ -16,9 +16,10 @@ def string(schema: Mapping[str, Any], rng: Random, words: Sequence[str]) -> str:
     """A string for the schema's format, pattern, minLength and maxLength (in characters)."""
     shortest = int(schema.get("minLength", 0))
     longest = int(schema["maxLength"]) if "maxLength" in schema else None
-    if isinstance(pattern := schema.get("pattern"), str):
-        if (drawn := matching(pattern, rng, shortest, longest)) is not None:
-            return drawn
+    pattern = schema.get("pattern")
+    drawn = matching(pattern, rng, shortest, longest) if isinstance(pattern, str) else None
+    if drawn is not None:
+        return drawn
     if draw := FORMATS.get(str(schema.get("format"))):
         return _fitting(draw, rng, shortest, longest)
     if schema.get("contentEncoding") == "base64":
@@ -37,7 +38,7 @@ def _fitting(draw: Callable[[Random], str], rng: Random, shortest: int, longest:
 
 
 def phrase(rng: Random, words: Sequence[str], shortest: int, longest: int | None) -> str:
-    """One to four neighbouring words of the prompt; as many as it takes for a long one. Never blank at an end."""
+    """One to four neighbouring words of the prompt, or as many as it takes. Never blank at an end."""
     if longest == 0:
         return ""
     pool = words or VOCABULARY
@@ -103,20 +104,41 @@ def _duration(rng: Random) -> str:
 
 
 FORMATS: Mapping[str, Callable[[Random], str]] = {
-    "date": _date, "time": _time, "date-time": _date_time, "duration": _duration,
-    "email": _email, "idn-email": _email, "name-email": _email,
-    "uri": _uri, "url": _uri, "iri": _uri, "uri-reference": _uri, "iri-reference": _uri, "multi-host-uri": _uri,
-    "hostname": _host, "idn-hostname": _host, "uuid": _uuid, "uuid4": _uuid,
-    "uuid1": lambda rng: _uuid(rng, 1), "uuid3": lambda rng: _uuid(rng, 3), "uuid5": lambda rng: _uuid(rng, 5),
-    "ipv4": _ipv4, "ipv6": _ipv6, "ipvanyaddress": _ipv4,
-    "ipv4network": lambda rng: _ipv4(rng) + "/32", "ipv6network": lambda rng: _ipv6(rng) + "/128",
-    "ipvanynetwork": lambda rng: _ipv4(rng) + "/32", "ipv4interface": lambda rng: _ipv4(rng) + "/24",
-    "ipv6interface": lambda rng: _ipv6(rng) + "/64", "ipvanyinterface": lambda rng: _ipv4(rng) + "/24",
+    "date": _date,
+    "time": _time,
+    "date-time": _date_time,
+    "duration": _duration,
+    "email": _email,
+    "idn-email": _email,
+    "name-email": _email,
+    "uri": _uri,
+    "url": _uri,
+    "iri": _uri,
+    "uri-reference": _uri,
+    "iri-reference": _uri,
+    "multi-host-uri": _uri,
+    "hostname": _host,
+    "idn-hostname": _host,
+    "uuid": _uuid,
+    "uuid4": _uuid,
+    "uuid1": lambda rng: _uuid(rng, 1),
+    "uuid3": lambda rng: _uuid(rng, 3),
+    "uuid5": lambda rng: _uuid(rng, 5),
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
+    "ipvanyaddress": _ipv4,
+    "ipv4network": lambda rng: _ipv4(rng) + "/32",
+    "ipv6network": lambda rng: _ipv6(rng) + "/128",
+    "ipvanynetwork": lambda rng: _ipv4(rng) + "/32",
+    "ipv4interface": lambda rng: _ipv4(rng) + "/24",
+    "ipv6interface": lambda rng: _ipv6(rng) + "/64",
+    "ipvanyinterface": lambda rng: _ipv4(rng) + "/24",
     "json-pointer": lambda rng: f"/{_word(rng)}/{rng.randint(0, 9)}",
     "relative-json-pointer": lambda rng: f"{rng.randint(0, 3)}/{_word(rng)}",
-    "uri-template": lambda rng: f"/{_word(rng)}/{{id}}", "regex": lambda rng: f"^{_word(rng)}$",
+    "uri-template": lambda rng: f"/{_word(rng)}/{{id}}",
+    "regex": lambda rng: f"^{_word(rng)}$",
     "json-string": lambda rng: f'"{_word(rng)}"',
     "byte": lambda rng: base64.b64encode(_word(rng).encode()).decode(),
     "base64url": lambda rng: base64.urlsafe_b64encode(_word(rng).encode()).decode(),
-}  # fmt: skip
+}
 """JSON Schema's formats and those pydantic writes."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from batchllm.sources.raw_lines import raw_lines
+from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.sources.request_line import RequestLine
 from batchllm.types import BadLine, Request
+
+BATCH_LINES = 32
+BATCH_BYTES = 1 << 20
 
 
 class JobFile:
@@ -20,6 +23,27 @@ class JobFile:
 
     def __iter__(self) -> Iterator[Request | BadLine]:
         read = self._reader.read
+        for number, raw in self._lines():
+            yield read(number, raw)
+
+    def pending(self, wanted: Callable[[int], bool]) -> Iterator[list[Request]]:
+        """The requests of the wanted lines in small batches; lines that are not wanted are not even parsed."""
+        batch: list[Request] = []
+        size = 0
+        for number, raw in self._lines():
+            if not wanted(number):
+                continue
+            one = self._reader.read(number, raw)
+            if isinstance(one, Request):
+                batch.append(one)
+                size += len(raw) if isinstance(raw, bytes) else 0
+            if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _lines(self) -> Iterator[tuple[int, bytes | TooLong]]:
         for number, raw in raw_lines(self.path, self._max):
             if raw and not (type(raw) is bytes and raw.isspace()):
-                yield read(number, raw)
+                yield number, raw

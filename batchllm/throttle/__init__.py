@@ -5,6 +5,7 @@
     headers              `foresight`  what the server says is left, slowed down for before it refuses
     closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced
     outage               `breaker`    nobody answers: knock with one request at a time
+    ambiguous quota      `quota`      no money, or only this minute's? one request at a time tells
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from batchllm.throttle.budget import RetryBudget
 from batchllm.throttle.foresight import Foresight
 from batchllm.throttle.limiter import START, Limiter
 from batchllm.throttle.pause import MajorityPause
+from batchllm.throttle.quota import QuotaProbe
 from batchllm.types import Kind, Limits, Verdict
 
 __all__ = ["Throttle"]
@@ -38,6 +40,7 @@ class Throttle:
         self.limiter = Limiter(cap, start)
         self.pause = MajorityPause()
         self.breaker = Breaker()
+        self.quota = QuotaProbe()
         self.budget = RetryBudget()
         self.foresight = Foresight()
         self._requests = Bucket(rpm / 60, rpm / 60 * BURST_S, now) if rpm else None
@@ -54,6 +57,8 @@ class Throttle:
         if limiter.in_flight >= limiter.limit:
             return inf
         until = max(self.pause.until, self.breaker.ready_at())
+        if self.quota.active:
+            until = max(until, self.quota.ready_at())
         wait = until - now if until > now else 0.0
         if self._requests is not None:
             wait = max(wait, self._requests.wait(now, 1.0))
@@ -66,6 +71,8 @@ class Throttle:
     def sent(self, now: float, tokens: float = 0.0) -> None:
         self.limiter.sent()
         self.breaker.sent()
+        if self.quota.active:
+            self.quota.sent()
         if self._requests is not None:
             self._requests.take(1.0)
         if self._tokens is not None:
@@ -88,6 +95,7 @@ class Throttle:
         self.breaker.answered()
         self.pause.answered(now)
         self.budget.succeeded()
+        self._certain(sent_at, now)
         if self.foresight.learning:
             self.foresight.succeeded(now)
 
@@ -95,6 +103,7 @@ class Throttle:
         """A request ended without an outcome of its own."""
         self.limiter.left()
         self.breaker.gone()
+        self.quota.gone()
 
     def failed(self, verdict: Verdict, line: int, sent_at: float, now: float) -> None:
         """Count a request that did not bring an answer; what it tells of the endpoint depends on its kind."""
@@ -108,9 +117,17 @@ class Throttle:
             self.breaker.failed(line, now)
         elif verdict.kind is Kind.LOCAL:
             limiter.shrink_to(max(1, limiter.in_flight))
+        elif verdict.kind is Kind.PROBE:
+            self.breaker.answered()
+            self.quota.doubted(sent_at, now)
         else:
             self.breaker.answered()
             self.pause.answered(now)
+            self._certain(sent_at, now)
+
+    def _certain(self, sent_at: float, now: float) -> None:
+        if self.quota.active and self.quota.answered(sent_at):
+            self.limiter.refused(sent_at, now, 0.0, slow_ramp=True)  # a throttle after all: come back slowly
 
     def _refused(self, verdict: Verdict, sent_at: float, now: float) -> None:
         hint = verdict.after_s or 0.0

@@ -19,7 +19,7 @@ __all__ = ["BODIES", "STREAMS", "Body", "Stream"]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A whole JSON reply; content, reasoning and finish are those of choice 0, usage is (prompt, completion)."""
+    """A whole JSON reply; content, reasoning and finish of choice 0, usage as (prompt, completion)."""
 
     name: str
     raw: bytes
@@ -59,7 +59,7 @@ def _said(
     return Body(name, dumps(value), content, finish, reasoning)
 
 
-def _choice(index: int, content: str, finish: str = "stop", **extra: object) -> Mapping[str, object]:
+def _choice(index: int, content: str, finish: str = "stop", **extra: Any) -> Mapping[str, object]:
     message = {"role": "assistant", "content": content}
     return {"index": index, "message": message, "finish_reason": finish, **extra}
 
@@ -69,7 +69,7 @@ def _hosted() -> list[Body]:
         "prompt_tokens_details": {"cached_tokens": 4},
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
-    azure = {"content_filter_results": FILTERS}
+    azure: dict[str, Any] = {"content_filter_results": FILTERS}
     thought = "The user greets me."
     cached = {**USED, "prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 4}
     refused = {"refusal": "I can't help with that."}
@@ -105,7 +105,7 @@ def _hosted() -> list[Body]:
 
 def _local() -> list[Body]:
     thought = "Greeting; answer briefly."
-    vllm = {
+    vllm: dict[str, Any] = {
         "message": {"reasoning": thought, "tool_calls": []},
         "prompt_logprobs": None,
         "kv_transfer_params": None,

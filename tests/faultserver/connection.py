@@ -47,7 +47,8 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=0)
+        encrypted = transport.get_extra_info("ssl_object") is not None
+        transport.set_write_buffer_limits(high=1 if encrypted else 0)  # with 0, asyncio's TLS never resumes
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

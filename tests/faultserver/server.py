@@ -180,6 +180,7 @@ class FaultServer:
                 await wire.send(plan.say)
             how: How = await self._serve(wire) if plan.action == "serve" else plan.action
             record.ended = how
+            self._changed.set()
             await wire.end(how)
         except GoneError:
             record.ended = record.ended or "client"

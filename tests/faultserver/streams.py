@@ -1,9 +1,8 @@
 """Recorded-style event streams of many servers, for tests that cut them at every byte.
 
 Rules of completeness:
-* up to and including `cut_until` bytes a prefix proves nothing: some choice has no finish, and there is no [DONE];
-* from `complete_from` on it is complete: an answer that counts as ok there says all that the whole stream says,
-  but perhaps not the usage, which may come later;
+* up to and including `cut_until` bytes a prefix proves nothing: a finish is missing, and so is [DONE];
+* from `complete_from` on it is complete: it says all that the whole stream says, perhaps but for the usage;
 * between the two lies only the blank line that ends the finishing event, so either verdict is right.
 """
 
@@ -11,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .builders import SSE_TYPE, chunk, dumps
 from .steps import Framing, Step
 
 Usage = tuple[int, int]
+Event = Mapping[str, object] | bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A whole stream as its events; `contents` by choice index, `proof` is the event that finishes the last one."""
+    """A whole stream as its events; `contents` by choice, `proof` is the event that finishes the last one."""
 
     name: str
     events: tuple[bytes, ...]
@@ -65,7 +66,7 @@ def event(value: object, eol: bytes = b"\n") -> bytes:
     return b"data: " + dumps(value) + eol * 2
 
 
-def said(*texts: str, key: str = "content", index: int = 0, **extra: object) -> list[dict[str, object]]:
+def said(*texts: str, key: str = "content", index: int = 0, **extra: Any) -> list[Event]:
     """One chunk per text."""
     return [chunk({key: text}, index=index, **extra) for text in texts]
 
@@ -77,14 +78,14 @@ LAST = chunk(None, usage=used())
 
 def _stream(
     name: str,
-    chunks: Sequence[Mapping[str, object] | bytes],
+    chunks: Sequence[Event],
     contents: Sequence[str] = ("Hello",),
     eol: bytes = b"\n",
-    **facts: object,
+    **facts: Any,
 ) -> Stream:
     events = tuple(item if isinstance(item, bytes) else event(item, eol) for item in chunks)
-    finishing = [i for i, item in enumerate(chunks) if isinstance(item, dict) and _finishes(item)]
-    return Stream(name, events, tuple(contents), finishing[-1], **facts)  # type: ignore[arg-type]
+    finishing = [i for i, item in enumerate(chunks) if not isinstance(item, bytes) and _finishes(item)]
+    return Stream(name, events, tuple(contents), finishing[-1], **facts)
 
 
 def _finishes(item: Mapping[str, object]) -> bool:
@@ -105,7 +106,7 @@ def _tool(index: int, arguments: str, name: str | None = None) -> dict[str, obje
 
 
 def _hosted() -> list[Stream]:
-    filters = {
+    filters: dict[str, Any] = {
         "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
         "id": "",
         "model": "",
@@ -150,7 +151,7 @@ def _hosted() -> list[Stream]:
 
 def _local() -> list[Stream]:
     reasons = said("Greet", "ing.", key="reasoning")
-    crlf = [b": ping\r\n\r\n", ROLE, *said("Hel", "lo"), STOP, LAST, b"data: [DONE]\r\n\r\n"]
+    crlf: list[Event] = [b": ping\r\n\r\n", ROLE, *said("Hel", "lo"), STOP, LAST, b"data: [DONE]\r\n\r\n"]
     bare = [b"data:" + dumps(item) + b"\n\n" for item in said("Hel", "lo")]
     return [
         _stream("vllm-reasoning", [ROLE, *reasons, *said("Hello"), STOP, LAST, DONE], reasoning="Greeting."),
@@ -167,7 +168,7 @@ def _local() -> list[Stream]:
 def _several() -> list[Stream]:
     ends = [chunk({}, index=i, finish_reason="stop") for i in (1, 0)]
     mixed = [*said("Be", index=1), *said("A"), *said("ta", index=1), *said("lpha"), *ends]
-    calls = [
+    calls: list[Event] = [
         ROLE,
         _tool(0, "", "save"),
         _tool(1, '{"x"', "load"),

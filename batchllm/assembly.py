@@ -1,0 +1,208 @@
+"""Putting a run together: from settings and environment to the parts a `Run` is made of. The only place that knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from batchllm import __version__
+from batchllm.billing import Price, price_from
+from batchllm.configuration import Configuration
+from batchllm.endpoints import endpoint_for
+from batchllm.errors import ExitCode, JobError
+from batchllm.item import Route
+from batchllm.journal.manifest import shaping_digest
+from batchllm.pipeline import Parts
+from batchllm.providers import Provider, auth_headers, guess, names, provider, provider_from
+from batchllm.records import Record
+from batchllm.reports.summary import Facts
+from batchllm.settings import Settings
+from batchllm.sources.job_file import JobFile
+from batchllm.sources.request_line import RequestLine
+from batchllm.transports import TransportOptions, transport
+from batchllm.types import Json, Request
+from batchllm.validation import Schema, from_response_format, load_schema
+
+NO_ENDPOINT = (
+    "no endpoint is chosen, so nothing was sent; name one with --provider NAME (`batchllm providers` lists them), "
+    "with --base-url URL for a server of your own, or set OPENAI_API_KEY; --provider simulator rehearses without a bill"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The endpoint a run goes to: whose habits, which address, and the headers that hold the key."""
+
+    provider: Provider
+    base_url: str
+    headers: Mapping[str, str]
+    key_hint: str
+
+
+def target(configuration: Configuration) -> Target:
+    """Choose the endpoint from the settings alone. Raises `JobError` (2) where none is chosen or its key is missing."""
+    settings, environment = configuration.settings, configuration.environment
+    chosen = _provider(settings, environment)
+    base_url = settings.base_url or chosen.base_url
+    if not base_url:
+        raise JobError(ExitCode.USAGE, f"provider '{chosen.name}' needs --base-url: its address is different for every account")
+    key, variable = _key(settings, chosen, environment)
+    hint = f"the key came from ${variable}" if variable else "no key was sent"
+    return Target(chosen, base_url.rstrip("/"), auth_headers(chosen, key), hint)
+
+
+def _provider(settings: Settings, environment: Mapping[str, str]) -> Provider:
+    if settings.provider:
+        if settings.provider in settings.providers:
+            try:
+                return provider_from(settings.provider, settings.providers[settings.provider])
+            except ValueError as error:
+                raise JobError(ExitCode.USAGE, f"[providers.{settings.provider}]: {error}") from None
+        try:
+            return provider(settings.provider)
+        except KeyError:
+            near = _nearest(settings.provider, [*names(), *settings.providers])
+            raise JobError(ExitCode.USAGE, f"there is no provider '{settings.provider}'; {near}") from None
+    if settings.base_url:
+        return provider(guess(settings.base_url) or "custom")
+    if environment.get("OPENAI_API_KEY"):
+        return provider("openai")
+    raise JobError(ExitCode.USAGE, NO_ENDPOINT)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else "`batchllm providers` lists them"
+
+
+def _key(settings: Settings, chosen: Provider, environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The key and the variable it stands in; (None, None) where the endpoint needs none."""
+    if chosen.auth == "none" and not settings.api_key_env:
+        return None, None
+    variables = (settings.api_key_env,) if settings.api_key_env else chosen.key_env
+    for variable in variables:
+        if environment.get(variable):
+            return environment[variable].strip(), variable
+    if settings.api_key_env or (variables and not chosen.local and chosen.name != "custom"):
+        raise JobError(
+            ExitCode.USAGE, f"the key for '{chosen.name}' is missing: set {' or '.join(variables)} in the environment or in .env"
+        )
+    return None, None
+
+
+def parts(
+    configuration: Configuration,
+    job: Path,
+    folder: Path,
+    *,
+    command: str,
+    base_url: str | None = None,
+    deliver: Callable[[Record], Awaitable[None]] | None = None,
+) -> Parts:
+    """Everything a run needs. `base_url` replaces the address (the embedded simulator's is known once it runs).
+
+    Raises `JobError` (2) for a setting that cannot work.
+    """
+    settings = configuration.settings
+    chosen = target(configuration)
+    address = base_url or chosen.base_url
+    schemas = _schemas(settings)
+    mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
+    shaping = _shaping(settings, chosen, schemas, mode)
+    wants_schema = bool(schemas)
+    return Parts(
+        settings=settings,
+        job=job_file(settings, job),
+        folder=folder,
+        route=Route(
+            provider=chosen.provider,
+            base_url=address,
+            headers={"Content-Type": "application/json", **chosen.headers},
+            endpoint_for=cache(endpoint_for),
+            schema_for=_schema_for(schemas),
+            mode=mode,
+            retries=settings.retries,
+            reask=settings.reask,
+            stream=settings.stream,
+            settings_digest=shaping_digest(shaping),
+            prices=_prices(settings),
+        ),
+        shaping=shaping,
+        transport=lambda: transport("aiohttp", _transport_options(settings)),
+        facts=Facts(
+            job=str(job),
+            output=str(folder),
+            command=command,
+            provider=chosen.provider.name,
+            endpoint="the simulator" if chosen.provider.simulated else address,
+            model=settings.model,
+            structured=mode if wants_schema else None,
+            simulated=chosen.provider.simulated,
+        ),
+        version=__version__,
+        key_hint=chosen.key_hint,
+    )
+
+
+def job_file(settings: Settings, job: Path) -> JobFile:
+    defaults = dict(settings.body)
+    if settings.model is not None:
+        defaults["model"] = settings.model
+    return JobFile(job, RequestLine(defaults, settings.url, frozenset(settings.schemas)), settings.sizes.line)
+
+
+def _transport_options(settings: Settings) -> TransportOptions:
+    return TransportOptions(settings.timeouts, settings.sizes.response, settings.concurrency, settings.proxy, settings.ca_file)
+
+
+def _schemas(settings: Settings) -> dict[str | None, Schema]:
+    """The default schema under None, the named ones under their names."""
+    specs: dict[str | None, str] = dict(settings.schemas)
+    if settings.schema_:
+        specs[None] = settings.schema_
+    return {name: load_schema(spec, Path()) for name, spec in specs.items()}
+
+
+def _schema_for(schemas: Mapping[str | None, Schema]) -> Callable[[Request], Schema | None]:
+    default = schemas.get(None)
+
+    def schema_for(request: Request) -> Schema | None:
+        if request.schema is not None:
+            return schemas[request.schema]
+        own = request.body.get("response_format")
+        if own is None:
+            return default if request.url.endswith(("/chat/completions", "/responses")) else None
+        return from_response_format(own)
+
+    return schema_for
+
+
+def _shaping(settings: Settings, chosen: Target, schemas: Mapping[str | None, Schema], mode: str) -> Json:
+    """What shapes every request: a change of any of it makes old answers another job's."""
+    return {
+        "model": settings.model,
+        "body": settings.body,
+        "url": settings.url,
+        "endpoint": chosen.base_url if not chosen.provider.simulated else "simulator",
+        "provider": chosen.provider.name,
+        "schema": {name or "": schema.json_schema for name, schema in schemas.items()} or None,
+        "structured": mode if schemas else None,
+    }
+
+
+def _prices(settings: Settings) -> Callable[[str], Price | None]:
+    try:
+        rows = {model: price_from(row) for model, row in settings.prices.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise JobError(ExitCode.USAGE, f"[prices]: each model needs input and output prices (missing or wrong: {error})") from None
+    return rows.get
+
+
+def check_values(settings: Settings) -> dict[str, Any]:
+    """The settings as they were understood, for `--dry-run` and `check`."""
+    return settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -1,0 +1,30 @@
+"""The command line. Nothing heavy is imported before a command that needs it is chosen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import cast
+
+from batchllm.cli.arguments import build_parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run one command, return the exit code. Every foreseen error is one sentence on stderr."""
+    parser = build_parser(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(argv)
+    from batchllm.errors import ExitCode, JobError
+
+    command = cast("Callable[[object], int]", import_module(f"batchllm.cli.{args.module}").main)
+    try:
+        return command(args)
+    except JobError as error:
+        from batchllm.terminal import say
+
+        say(f"batchllm: {error}")
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(ExitCode.SIGINT)
+    except BrokenPipeError:
+        return int(ExitCode.OK)

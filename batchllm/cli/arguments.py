@@ -1,0 +1,171 @@
+"""Every command's arguments and its help. Light: this is all that `--help` imports."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_RUN_EXAMPLES = """\
+examples:
+  the job that comes with the project, without a key or a network
+      batchllm run jobs/extract.jsonl
+  a job of your own against OpenAI (the key stands in OPENAI_API_KEY)
+      batchllm run reviews.jsonl --provider openai --model gpt-4o-mini
+  a vLLM of your own, answers checked against a pydantic model
+      batchllm run reviews.jsonl --base-url http://localhost:8000/v1 --model qwen3 --schema schemas.py:Review
+  the first ten lines only, then everything (finished lines are never asked twice)
+      batchllm run reviews.jsonl --limit 10
+      batchllm run reviews.jsonl
+  after any stop, crash or deadline, go on where it stopped: the same command again
+
+exit codes: 0 every line answered · 1 some failed for good · 2 bad usage, nothing sent · 65 no usable line, or the
+  folder is another job's · 69 endpoint unavailable · 74 disk failed · 75 run again later · 77 account refused ·
+  129/130/143 stopped by a signal. After 69, 74, 75, 77 and signals the same command goes on.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The whole command line. Only the command that `argv` names gets its arguments: the others cost nothing."""
+    parser = _Parser(
+        prog="batchllm",
+        description="Send a file of prompts to an OpenAI-compatible endpoint: nothing lost, nothing paid twice.",
+        epilog="example:\n  batchllm run jobs/extract.jsonl\n\n`batchllm COMMAND --help` tells more, with examples.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    chosen = next((word for word in argv if word in COMMANDS), None)
+    for name, (about, fill) in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        command.set_defaults(module=f"{name}_command")
+        if name == chosen:
+            fill(command)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from batchllm import __version__
+
+        print(f"batchllm {__version__}")
+        parser.exit(0)
+
+
+def _job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", type=Path, metavar="JOB.jsonl", help="one request per line; a sidecar JOB.toml may hold its settings")
+
+
+def _endpoint(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("endpoint")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument("--provider", metavar="NAME", help="a known endpoint (`batchllm providers`), or one of your [providers]")
+    where.add_argument("--base-url", metavar="URL", help="any OpenAI-compatible server, e.g. http://localhost:8000/v1")
+    group.add_argument("--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)")
+    group.add_argument("--model", metavar="M", help="the model of lines that name none")
+    group.add_argument("--proxy", metavar="URL", help="an HTTP proxy; the environment's proxy variables are not read")
+
+
+def _answers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("answers")
+    group.add_argument("--schema", metavar="FILE.py:Model | FILE.json", help="check each answer against this schema")
+    group.add_argument(
+        "--structured", choices=("auto", "json_schema", "json_object", "tool", "prompt"), help="how the schema is asked for"
+    )
+    group.add_argument("--reask", type=int, metavar="N", help="times to ask again with what was wrong (default 1)")
+    group.add_argument(
+        "--stream", action=argparse.BooleanOptionalAction, default=None, help="stream answers: for long ones behind gateways"
+    )
+
+
+def _pace(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("pace")
+    group.add_argument("-c", "--concurrency", type=int, metavar="N", help="at most N requests in flight (default 64)")
+    group.add_argument("--rpm", type=float, metavar="N", help="at most N requests a minute")
+    group.add_argument("--tpm", type=float, metavar="N", help="at most N tokens a minute, prompt and answer")
+    group.add_argument("--max-attempts", type=int, metavar="N", help="attempts a line may spend on errors (default 6)")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
+    group.add_argument("--until", metavar="HH:MM", help="begin nothing new after this time; exit 75 if lines are left")
+    group.add_argument("--max-cost", type=float, metavar="USD", help="spend no more than this, all runs into the folder together")
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _RUN_EXAMPLES
+    _job(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="the output folder (default: outputs/<job's stem>)")
+    _endpoint(parser)
+    _answers(parser)
+    _pace(parser)
+    group = parser.add_argument_group("what is done")
+    group.add_argument("--limit", type=int, metavar="N", help="only the first N lines of the job")
+    group.add_argument("--retry-failed", action="store_true", default=None, help="ask failed lines again too")
+    group.add_argument("--on-change", choices=("refuse", "rerun", "keep"), help="if settings changed since the last run")
+    group.add_argument("--fresh", action="store_true", default=None, help="begin anew; the old folder is moved aside, never deleted")
+    group.add_argument("--strict", action="store_true", default=None, help="send nothing if any line is bad (exit 65)")
+    group.add_argument("--ordered", action="store_true", default=None, help="also write results.ordered.jsonl in the job's order")
+    group.add_argument("--dry-run", action="store_true", help="read, check and count everything; send nothing")
+    _output(parser)
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--quiet", action="store_true", help="no progress and no closing table; errors still show")
+    group.add_argument("--json", action="store_true", help="print the summary as one line of JSON on stdout")
+    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="(default: warning)")
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example:\n  batchllm check jobs/extract.jsonl\n\nexit codes: 0 every line is good · 1 some are bad · 2 bad settings · 65 none is usable"
+    _job(parser)
+    _endpoint(parser)
+    _answers(parser)
+    parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N lines")
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example:\n  batchllm status outputs/extract"
+    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    parser.add_argument("--json", action="store_true", help="print it as one line of JSON on stdout")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "examples:\n  batchllm verify jobs/extract.jsonl outputs/extract\n"
+        "  batchllm verify job.jsonl vllm-output.jsonl        (results of another tool, in the Batch API's form)\n\n"
+        "exit codes: 0 proved · 1 refuted, with a list of what does not hold · 65 damaged"
+    )
+    _job(parser)
+    parser.add_argument("results", type=Path, metavar="DIR | FILE", help="an output folder, or any Batch output file")
+    parser.add_argument("--repair", action="store_true", help="move damaged lines aside, so that a run asks for them again")
+    parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
+
+
+def _providers(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "examples:\n  batchllm providers\n  batchllm providers deepseek"
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one endpoint, in full")
+    parser.add_argument("--json", action="store_true", help="print them as JSON on stdout")
+
+
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    from batchllm.simulator import arguments
+
+    arguments.add_arguments(parser)
+
+
+Fill = Callable[[argparse.ArgumentParser], None]
+
+COMMANDS: dict[str, tuple[str, Fill]] = {
+    "run": ("send every line of a job and keep every answer", _run),
+    "check": ("read and check every line of a job; send nothing", _check),
+    "status": ("say where a run stands, also while it runs", _status),
+    "verify": ("prove that every line has exactly one record, or say which do not", _verify),
+    "providers": ("list the endpoints known by name", _providers),
+    "simulate": ("serve the embedded endpoint on loopback", _simulate),
+}

@@ -1,0 +1,37 @@
+"""Command-line flags as settings: what was not given does not override anything."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from batchllm.configuration import Configuration, load
+
+_PLAIN = (
+    "provider", "base_url", "api_key_env", "model", "proxy", "schema", "structured", "reask", "stream", "concurrency", "rpm", "tpm",
+    "until", "max_cost", "limit", "retry_failed", "on_change", "fresh", "strict", "ordered",
+)  # fmt: skip
+
+
+def flags_of(args: Namespace) -> dict[str, Any]:
+    """The flags that were given, by the names of settings."""
+    flags = {name: getattr(args, name) for name in _PLAIN if getattr(args, name, None) is not None}
+    if getattr(args, "max_attempts", None) is not None:
+        flags["retries"] = {"max_attempts": args.max_attempts}
+    if getattr(args, "timeout", None) is not None:
+        flags["timeouts"] = {"total": args.timeout, "first_byte": args.timeout}
+    return flags
+
+
+def configuration_for(args: Namespace) -> Configuration:
+    """All settings of this command. Raises `JobError` (2)."""
+    return load(args.job, flags_of(args))
+
+
+def folder_for(args: Namespace) -> Path:
+    """`-o`, or `outputs/<job's stem>`."""
+    if args.output is not None:
+        return Path(args.output)
+    name = args.job.name.removesuffix(".gz").removesuffix(".jsonl") or args.job.stem
+    return Path("outputs") / name

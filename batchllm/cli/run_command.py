@@ -1,0 +1,124 @@
+"""`batchllm run`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchllm.assembly import parts, target
+from batchllm.cli.check_command import report as check_report
+from batchllm.cli.closing import closing
+from batchllm.cli.flags import configuration_for, folder_for
+from batchllm.configuration import Configuration
+from batchllm.pipeline import Run
+from batchllm.progress import watcher
+from batchllm.supervisor import event_loop, supervise
+from batchllm.terminal import say
+
+DESCRIPTORS_BESIDE = 64
+"""File descriptors a run needs beside its connections."""
+
+
+def main(args: Namespace) -> int:
+    _log(args.log_level)
+    if args.dry_run:
+        return check_report(args, configuration_for(args))
+    configuration = _within_descriptors(configuration_for(args))
+    folder = folder_for(args)
+    with simulated_endpoint(configuration) as address:
+        run = Run(parts(configuration, args.job, folder, command=command_line(), base_url=address))
+        run.prepare()
+        if not args.quiet:
+            _introduce(run)
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            runner.run(_conduct(run, quiet=args.quiet))
+        summary = run.conclude()
+    if not args.quiet:
+        closing(summary)
+    elif run.ending is not None:
+        say(f"batchllm: {run.ending}")
+    if args.json:
+        _print_json(summary)
+    return int(summary["ended"]["exit_code"])
+
+
+async def _conduct(run: Run, *, quiet: bool) -> None:
+    await supervise(run, watcher(run, quiet=quiet), signals=True)
+
+
+@contextlib.contextmanager
+def simulated_endpoint(configuration: Configuration) -> Iterator[str | None]:
+    """The embedded endpoint's address while the run lasts, in a process of its own; None for a real endpoint."""
+    chosen = target(configuration)
+    if not chosen.provider.simulated or configuration.settings.base_url:
+        yield None
+        return
+    from batchllm.errors import ExitCode, JobError
+    from batchllm.simulator import options_from_table, run_in_process
+
+    try:
+        options = options_from_table(configuration.settings.simulator)
+    except (ValueError, TypeError) as error:
+        raise JobError(ExitCode.USAGE, f"[simulator]: {error}") from None
+    with run_in_process(options) as address:
+        yield address
+
+
+def _introduce(run: Run) -> None:
+    """What is about to happen, before it costs anything."""
+    found, facts = run.survey, run.parts.facts
+    if facts.simulated:
+        say("SIMULATED: the answers come from the embedded endpoint; nothing is sent anywhere and nothing is billed")
+    bad = f", {found.bad_count} bad" if found.bad_count else ""
+    skipped = f", {run.tally.skipped} done before" if run.tally.skipped else ""
+    say(f"{facts.job}: {found.total} lines{bad}{skipped}, {run.pending} to ask → {facts.endpoint} ({facts.model or 'model per line'})")
+    for one in found.bad:
+        say(f"  line {one.line}: {one.message}")
+    if found.bad_count > len(found.bad):
+        say(f"  … and {found.bad_count - len(found.bad)} more; all of them will stand in errors.jsonl")
+    for notice in run.notices:
+        say(f"  repaired: {notice}")
+
+
+def _within_descriptors(configuration: Configuration) -> Configuration:
+    """Raise the soft limit on open files to what the cap needs; where that is refused, lower the cap and say so."""
+    settings = configuration.settings
+    needed = settings.concurrency + DESCRIPTORS_BESIDE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return configuration
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed:
+        return configuration
+    cap = max(1, soft - DESCRIPTORS_BESIDE)
+    say(f"concurrency lowered from {settings.concurrency} to {cap}: this machine allows {soft} open files (ulimit -n)")
+    lowered = settings.model_copy(update={"concurrency": cap})
+    return Configuration(lowered, configuration.environment, configuration.origin)
+
+
+def command_line() -> str:
+    """The command as it can be pasted again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.raiseExceptions = False  # a closed stderr does not stop a run
+
+
+def _print_json(value: Any) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(orjson.dumps(value).decode(), flush=True)

@@ -1,0 +1,40 @@
+"""Hands the job's pending lines to the workers, a small batch at a time, read in a thread so that no disk stops the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+
+from batchllm.types import Request
+
+
+class LineFeeder:
+    """Requests one by one, in the job's order. One batch is held at most; `next` gives None at the end, and ever after."""
+
+    def __init__(self, batches: Iterator[list[Request]]) -> None:
+        self._batches = batches
+        self._ready: deque[Request] = deque()
+        self._ended = False
+        self._refilling = asyncio.Lock()
+
+    async def next(self) -> Request | None:
+        while not self._ready:
+            if self._ended:
+                return None
+            async with self._refilling:
+                if not self._ready and not self._ended:
+                    batch = await asyncio.to_thread(next, self._batches, None)
+                    self._ended = batch is None
+                    self._ready.extend(batch or ())
+        return self._ready.popleft()
+
+
+class GivenFeeder:
+    """Requests that are in memory already."""
+
+    def __init__(self, requests: Iterator[Request]) -> None:
+        self._requests = requests
+
+    async def next(self) -> Request | None:
+        return next(self._requests, None)

@@ -1,0 +1,312 @@
+"""The job on one page: read it once, take the folder, skip what is done, ask for the rest, say what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from batchllm.endings import Endings
+from batchllm.engines.feed import LineFeeder
+from batchllm.engines.local import LocalPool, Outlet
+from batchllm.errors import ExitCode, JobError
+from batchllm.item import Done, Item, Route
+from batchllm.journal import manifest as job_json
+from batchllm.journal.compaction import compact
+from batchllm.journal.errors_file import write_errors
+from batchllm.journal.index import State
+from batchllm.journal.journal import Journal
+from batchllm.journal.lock import FolderLock
+from batchllm.journal.replay import Replay
+from batchllm.journal.storage import Storage, write_whole
+from batchllm.protocols import Transport
+from batchllm.records import Record, failure_line, usage_from
+from batchllm.reports.summary import Facts, summary
+from batchllm.settings import Settings
+from batchllm.sinks.ordered import write_ordered
+from batchllm.sources.job_file import JobFile
+from batchllm.sources.raw_lines import open_job
+from batchllm.strictjson import dumps
+from batchllm.survey import Survey, bad_lines, sha256, survey
+from batchllm.tally import Tally
+from batchllm.throttle import Throttle
+from batchllm.types import Json, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a run is made of, put together by `assembly`."""
+
+    settings: Settings
+    job: JobFile
+    folder: Path
+    route: Route
+    shaping: Json
+    transport: Callable[[], Transport]
+    facts: Facts
+    version: str
+    key_hint: str = ""
+    storage: Storage = Storage()  # noqa: RUF009 - it holds no state
+    jitter: Callable[[], float] = random.random
+    deliver: Callable[[Record], Awaitable[None]] | None = None
+
+
+class Run:
+    """One run of one job: `prepare` (reads, repairs, refuses; sends nothing), `execute` (asks), `conclude` (writes the end).
+
+    `tally`, `index` and `pool` are there to be looked at while it runs.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.tally = Tally()
+        self.pool: LocalPool | None = None
+        self.notices: list[str] = []
+        self.started = time.monotonic()
+        self.ending: JobError | None = None
+        self._manifest: job_json.Manifest | None = None
+        self._replayed: Replay | None = None
+        self._journal: Journal | None = None
+
+    # -- before anything is sent ---------------------------------------------------------------------------------
+
+    def prepare(self) -> Survey:
+        """Take the folder, read the job and what earlier runs left. Blocking. Raises `JobError`; then nothing was sent."""
+        parts = self.parts
+        open_job(parts.job.path).close()
+        if parts.settings.fresh:
+            _move_aside(parts.folder, parts.storage)
+        self._journal = Journal(parts.folder, parts.storage)
+        try:
+            self._manifest = job_json.read_manifest(parts.folder)
+            self.survey = survey(parts.job, parts.settings.limit)
+            self._refuse_unusable()
+            self._resume()
+            self.notices += self._journal.open(parts.settings.durability)
+        except BaseException:
+            self._journal.abandon()
+            raise
+        self.started = time.monotonic()
+        return self.survey
+
+    def _refuse_unusable(self) -> None:
+        found, path = self.survey, self.parts.job.path
+        if not found.requests:
+            why = f"line {found.bad[0].line}: {found.bad[0].message}" if found.bad else "it is empty"
+            raise JobError(ExitCode.BAD_DATA, f"{path} has no usable line: {why}")
+        if found.bad_count and self.parts.settings.strict:
+            first = found.bad[0]
+            raise JobError(
+                ExitCode.BAD_DATA,
+                f"{path}: {found.bad_count} bad lines, the first is line {first.line}: {first.message}; nothing was sent",
+            )
+
+    def _resume(self) -> None:
+        """Mark what is done, under settings that are the same or accepted; write `job.json` before the first request."""
+        parts, settings = self.parts, self.parts.settings
+        digest = job_json.shaping_digest(parts.shaping)
+        accepted = self._accepted(digest)
+        self._replayed = Replay(
+            self.survey.index, frozenset(accepted), retry_failed=settings.retry_failed, seen=self._seen_before
+        )
+        self._replayed.read(parts.folder)
+        self.tally.skipped = self.survey.index.count(State.DONE, State.FAILED)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        job_json.Manifest(
+            {"path": str(parts.job.path), "bytes": parts.job.path.stat().st_size, "sha256": sha256(parts.job.path),
+             "requests": self.survey.requests, "bad_lines": self.survey.bad_count},
+            parts.shaping,
+            settings.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            tuple(accepted),
+            parts.version,
+            self._manifest.created if self._manifest else now,
+            parts.route.provider.simulated,
+        ).write(parts.storage, parts.folder)  # fmt: skip
+
+    def _accepted(self, digest: str) -> list[str]:
+        """Digests of the settings whose results count now. Refuses changed settings where answers are at stake."""
+        old = self._manifest
+        if old is None or digest in old.accepted:
+            return [digest, *(one for one in (old.accepted if old else ()) if one != digest)]
+        decision = self.parts.settings.on_change
+        if decision == "keep":
+            return [digest, *old.accepted]
+        if decision == "refuse" and _has_results(self.parts.folder):
+            changed = ", ".join(job_json.changes(old.shaping, self.parts.shaping))
+            raise JobError(
+                ExitCode.BAD_DATA,
+                f"{self.parts.folder} holds answers made with other settings: {changed}; "
+                "--on-change rerun asks everything again, --on-change keep keeps them, -o names another folder",
+            )
+        return [digest]
+
+    def _seen_before(self, line: int, record: Json) -> None:
+        """Count what earlier runs were billed: records by their last attempt, every other attempt by its own note."""
+        facts = record.get("batchllm")
+        if not isinstance(facts, dict):
+            self._count_note(record)
+            return
+        rejected = usage_from(facts.get("rejected_usage"))
+        cost, rejected_cost = facts.get("cost_usd"), facts.get("rejected_cost_usd")
+        self.tally.earlier(usage_from(facts.get("usage")), rejected, None if cost is None else cost - (rejected_cost or 0.0))
+        error = record.get("error")
+        if isinstance(error, dict) and not self.survey.index.wanted(line):
+            self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
+
+    def _count_note(self, note: Json) -> None:
+        if note.get("billed") == "yes":
+            self.tally.add_usage(usage_from(note.get("usage")), rejected=True)
+            self.tally.add_cost(note.get("cost_usd"))
+        elif note.get("billed") == "maybe":
+            self.tally.outcome_unknown += 1
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        return self.survey.index.count(State.PENDING, State.RETRY)
+
+    async def execute(self) -> None:
+        """Ask for every pending line. Ends early only by `stop`, a cancel, or what `Endings` finds; see `ending`."""
+        parts, settings, journal = self.parts, self.parts.settings, self._journal
+        assert journal is not None
+        loop = asyncio.get_running_loop()
+        throttle = Throttle(settings.concurrency, loop.time(), rpm=settings.rpm, tpm=settings.tpm)
+        outlet = Outlet(self._done, self._note, None if parts.deliver is None else self._deliver)
+        endings = Endings(settings.retries, parts.facts.endpoint, parts.key_hint)
+        async with parts.transport() as transport:
+            self.pool = LocalPool(parts.route, transport, throttle, outlet, endings, parts.jitter)
+            # The fsync thread reports from outside the loop.
+            journal.on_fault = lambda: loop.call_soon_threadsafe(self._disk_failed)
+            try:
+                await self.pool.run(LineFeeder(self._pending_batches()))
+            except JobError as ending:
+                self.ending = self.ending or ending
+
+    def stop(self, ending: JobError) -> None:
+        """Begin nothing new and let what is in flight finish."""
+        self.ending = self.ending or ending
+        if self.pool is not None:
+            self.pool.stop(ending)
+
+    def _disk_failed(self) -> None:
+        self.stop(JobError(ExitCode.DISK, "the disk failed"))
+
+    def _pending_batches(self) -> Iterator[list[Request]]:
+        index, last = self.survey.index, self.survey.last_line
+        for batch in self.parts.job.pending(index.wanted):
+            for request in batch:
+                if request.line > last:
+                    return
+                if not index.same(request.line, request.digest):
+                    raise JobError(ExitCode.BAD_DATA, f"{self.parts.job.path}: line {request.line} was changed during the run")
+            yield batch
+
+    def _done(self, step: Done, item: Item) -> None:
+        """The record of one line, to the journal first and only then into the books."""
+        record, tally = step.record, self.tally
+        assert self._journal is not None
+        if record.ok:
+            self._journal.result(record.to_json())
+            self.survey.index.set(record.line, State.DONE)
+            tally.done += 1
+        else:
+            self._journal.attempt(failure_line(record))
+            self.survey.index.set(record.line, State.FAILED)
+            tally.failed += 1
+            tally.add_failure(str(record.code), record.line, record.custom_id, record.message)
+            tally.fields_invalid.update(problem["path"] for problem in record.facts.get("problems", ()))
+        tally.requests += 1
+        tally.latency.add(record.facts["latency_s"])
+        self._count_stream(record.facts)
+        if item.last.billed == "yes":
+            tally.add_usage(item.last.usage, rejected=not record.ok)
+            tally.add_cost(item.last.cost_usd)
+        elif item.last.billed == "maybe":
+            tally.outcome_unknown += 1
+
+    def _count_stream(self, facts: Json) -> None:
+        ttft = facts["ttft_s"]
+        if ttft is None:
+            return
+        self.tally.ttft.add(ttft)
+        if facts["tokens_per_s"] is not None:
+            self.tally.token_rate.add(facts["tokens_per_s"])
+
+    def _note(self, note: Json, item: Item) -> None:
+        """An attempt that did not become a record: why, the wait, what it was billed."""
+        assert self._journal is not None
+        self._journal.attempt(dumps(note) + b"\n")
+        self.tally.requests += 1
+        self.tally.retries[note["code"]] += 1
+        self._count_note(note)
+
+    async def _deliver(self, step: Done) -> None:
+        assert self.parts.deliver is not None
+        await self.parts.deliver(step.record)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def conclude(self) -> Json:
+        """Settle the journal and write `errors.jsonl` and `summary.json`, however the run ended. Blocking."""
+        parts, journal = self.parts, self._journal
+        assert journal is not None
+        assert self._replayed is not None
+        wall_s = time.monotonic() - self.started
+        try:
+            try:
+                journal.settle()
+            except JobError as fault:
+                self.ending = fault
+            facts = replace(parts.facts, removed=self._replayed.removed_count)
+            result = summary(facts, self.survey.index, self.tally, wall_s, self.ending, datetime.now(UTC))
+            if journal.fault is None:
+                self._derive(result)
+            return result
+        except OSError as error:
+            self.ending = JobError(ExitCode.DISK, f"{parts.folder}: the disk failed: {error.strerror or error}")
+            return summary(parts.facts, self.survey.index, self.tally, wall_s, self.ending, datetime.now(UTC))
+        finally:
+            journal.close()
+
+    def _derive(self, result: Json) -> None:
+        parts, index = self.parts, self.survey.index
+        replayed = self._replayed
+        assert replayed is not None
+        if (replayed.superseded or replayed.changed) and not self.pending:
+            compact(parts.storage, parts.folder, index, lambda line, record: True)
+        bad = bad_lines(parts.job, index) if index.count(State.INVALID) else ()
+        write_errors(parts.storage, parts.folder, index, bad)
+        if parts.settings.ordered:
+            write_ordered(parts.storage, parts.folder, index)
+        write_whole(parts.storage, parts.folder / "summary.json", _indented(result))
+
+
+def _indented(value: Json) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _has_results(folder: Path) -> bool:
+    try:
+        return (folder / "results.jsonl").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _move_aside(folder: Path, storage: Storage) -> None:
+    """`--fresh`: the old folder gets a name with its time; nothing is ever deleted."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    lock = FolderLock(storage, folder)  # a run that is still writing keeps its folder
+    aside = folder.with_name(f"{folder.name}.{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}")
+    try:
+        storage.replace(folder, aside)
+    finally:
+        lock.close()
+

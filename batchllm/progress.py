@@ -1,0 +1,107 @@
+"""How a run shows itself: a bar on a terminal, a plain line every 30 s elsewhere. Looks at the run; the run never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from batchllm.reports.summary import counts
+from batchllm.terminal import say
+
+if TYPE_CHECKING:
+    from batchllm.pipeline import Run
+
+BAR_S = 0.2
+LINE_S = 30.0
+logger = logging.getLogger("batchllm")
+
+
+def figures(run: Run) -> dict[str, str]:
+    """What a bar or a line says beside done and total."""
+    tally, pool = run.tally, run.pool
+    wall = max(time.monotonic() - run.started, 1e-6)
+    tokens = tally.usage.total_tokens or (tally.usage.prompt_tokens or 0) + (tally.usage.completion_tokens or 0)
+    shown = {
+        "failed": str(tally.failed + run.survey.bad_count),
+        "tokens": f"{tqdm.format_sizeof(tokens)}",
+        "retries": str(sum(tally.retries.values())),
+        "in flight": f"{pool.in_flight}/{pool.throttle.limiter.limit}" if pool else "0",
+        "waiting": str(pool.parked) if pool else "0",
+        "req/s": f"{(tally.done + tally.failed) / wall:.1f}",
+    }
+    if tally.cost_usd:
+        shown["cost"] = f"${tally.cost_usd:.4f}"
+    return shown
+
+
+class Bar:
+    """A tqdm bar on stderr, redrawn by a timer of its own."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        before = counts(run.survey.index)
+        self._bar = tqdm(
+            total=before["total"],
+            initial=before["completed"] + before["failed"],
+            unit="line",
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0.05,
+        )
+        self._initial = self._bar.n
+
+    async def watch(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(BAR_S)
+                self.draw()
+        finally:
+            self.draw()
+            self._bar.close()
+
+    def draw(self) -> None:
+        try:
+            tally = self._run.tally
+            self._bar.n = self._initial + tally.done + tally.failed
+            self._bar.set_postfix(figures(self._run), refresh=False)
+            self._bar.refresh()
+        except (OSError, ValueError):
+            self._bar.disable = True
+
+
+class Lines:
+    """One plain line every 30 s, for logs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(LINE_S)
+            say(self.line())
+
+    def line(self) -> str:
+        run = self._run
+        index = counts(run.survey.index)
+        done = run.tally.done + run.tally.failed
+        wall = max(time.monotonic() - run.started, 1e-6)
+        left = run.pending / (done / wall) if done else None
+        eta = f", ETA {tqdm.format_interval(left)}" if left is not None else ""
+        shown = ", ".join(f"{value} {name}" for name, value in figures(run).items())
+        return f"{time.strftime('%H:%M:%S')} {index['completed']}/{index['total']} done, {shown}{eta}"
+
+
+def watcher(run: Run, *, quiet: bool) -> Bar | Lines | None:
+    """The one that fits this stderr; None if it is to be quiet."""
+    if quiet:
+        return None
+    try:
+        terminal = sys.stderr.isatty()
+    except (OSError, ValueError, AttributeError):
+        return None
+    return Bar(run) if terminal else Lines(run)

@@ -1,0 +1,92 @@
+"""A run among the events of its process: signals, the deadline, a second loop nobody else owns."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from batchllm.errors import ExitCode, JobError
+from batchllm.pipeline import Run
+from batchllm.progress import Bar, Lines
+from batchllm.terminal import say
+
+_CODES = {signal.SIGINT: ExitCode.SIGINT, signal.SIGTERM: ExitCode.SIGTERM, signal.SIGHUP: ExitCode.SIGHUP}
+
+
+async def supervise(run: Run, watcher: Bar | Lines | None, *, signals: bool) -> None:
+    """Execute a prepared run. The first signal drains it, bounded by `timeouts.drain`; the second cancels at once."""
+    loop = asyncio.get_running_loop()
+    execution = asyncio.ensure_future(run.execute())
+    watching = asyncio.ensure_future(watcher.watch()) if watcher is not None else None
+    timers: list[asyncio.TimerHandle] = []
+
+    def drain(ending: JobError) -> None:
+        run.stop(ending)
+        timers.append(loop.call_later(run.parts.settings.timeouts.drain, execution.cancel))
+
+    def on_signal(number: signal.Signals) -> None:
+        if run.ending is not None and execution.cancel():
+            return
+        pool = run.pool
+        flying = pool.in_flight if pool is not None else 0
+        say(f"{number.name}: no new requests; waiting for {flying} in flight (again to stop at once)")
+        drain(JobError(_CODES[number], f"stopped by {number.name}"))
+
+    if run.parts.settings.until:
+        seconds = seconds_until(run.parts.settings.until, datetime.now())
+        ending = JobError(ExitCode.TRY_LATER, f"the deadline {run.parts.settings.until} was reached")
+        timers.append(loop.call_later(seconds, drain, ending))
+    with _handlers(loop, on_signal, signals):
+        try:
+            await execution
+        except asyncio.CancelledError:
+            # Our own cancel ends a drain; anybody else's is passed on.
+            if run.ending is None:
+                raise
+        finally:
+            for timer in timers:
+                timer.cancel()
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+
+
+@contextmanager
+def _handlers(
+    loop: asyncio.AbstractEventLoop, on_signal: Callable[[signal.Signals], None], wanted: bool
+) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    for number in _CODES:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in _CODES:
+            loop.remove_signal_handler(number)
+
+
+def seconds_until(clock: str, now: datetime) -> float:
+    """Seconds from `now` to the next time the local clock shows `HH:MM`."""
+    hour, minute = map(int, clock.split(":"))
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if then <= now:
+        then += timedelta(days=1)
+    return (then - now).total_seconds()
+
+
+def event_loop(*, fast: bool = True) -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's loop where it is installed, else the standard one."""
+    if fast:
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return factory
+    return asyncio.new_event_loop

@@ -1,0 +1,22 @@
+"""Words for the person at the terminal: foreign text made harmless, output that may fail without stopping a run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def harmless(text: str) -> str:
+    """Foreign text without control, escape and direction characters, each shown as its code (CWE-150)."""
+    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def say(text: str, stream: Any = None) -> None:
+    """Print a line to stderr (or `stream`); a closed or broken terminal does not stop a run."""
+    try:
+        print(harmless(text), file=stream or sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return
