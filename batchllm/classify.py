@@ -47,8 +47,8 @@ class Rule:
 
     `names` are codes or types in lower case, `words` a pattern searched in message and names, `headers` names
     that must be there, or `name=value`. `message` may use {status}, {name}, {words} and {host}. A pause for a
-    daily cap ends at midnight in the zone `day_zone_h` when the server names no end; with `trust_wait` off even
-    if it names one, since that is known to be wrong.
+    daily cap ends at midnight in the zone `day_zone_h` when the server names no end; with `trust_wait` off,
+    also if it names one, since that is known to be wrong.
     """
 
     kind: Kind
@@ -95,6 +95,7 @@ BILLING = names(
     # Model Studio's error page: overdue account; free quota only
     "Arrearage", "AllocationQuota.FreeTierOnly", "insufficient_balance", "insufficient_credits",
 )  # fmt: skip
+BURST = names("slow_down", "limit_burst_rate", "Throttling.BurstRate")  # OpenAI, DashScope: you grew too fast
 NO_MONEY = words(
     r"insufficient (?:account )?(?:balance|credit|fund)", r"credit balance is too low", r"out of credits?\b",
     r"requires more credits", r"(?:balance|credits?) (?:is |are )?(?:insufficient|exhausted|not enough)",
@@ -157,10 +158,7 @@ GENERAL: tuple[Rule, ...] = (
     Rule(_K.PROBE, _E.QUOTA_EXHAUSTED, {429}, words=words(r"exceeded your current quota(?!(?s:.)*retry in)")),
     # rate (H1, H5, H9)
     Rule(_K.FINAL, _E.TOO_LARGE, {429}, words=words("request too large")),
-    Rule(
-        _K.REFUSED, _E.RATE_LIMITED, names=names("slow_down", "limit_burst_rate", "Throttling.BurstRate"),
-        slow_ramp=True,
-    ),
+    Rule(_K.REFUSED, _E.RATE_LIMITED, names=BURST, slow_ramp=True),
     Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, words=ZERO_LIMIT, day_zone_h=0, trust_wait=False),
     Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, words=PER_DAY, day_zone_h=0),
     *(

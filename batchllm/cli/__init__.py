@@ -10,6 +10,10 @@ from typing import cast
 from batchllm.cli.arguments import build_parser
 
 
+_SOFTWARE = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run one command, return the exit code. Every foreseen error is one sentence on stderr."""
     parser = build_parser(sys.argv[1:] if argv is None else argv)
@@ -28,3 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.SIGINT)
     except BrokenPipeError:
         return int(ExitCode.OK)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a defect of ours is one sentence too
+        from batchllm.terminal import say
+
+        say(f"batchllm: a defect in batchllm itself ({type(error).__name__}); what was answered is kept, please report it")
+        return _SOFTWARE

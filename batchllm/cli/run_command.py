@@ -70,8 +70,8 @@ def simulated_endpoint(configuration: Configuration) -> Iterator[str | None]:
         options = options_from_table(configuration.settings.simulator)
     except (ValueError, TypeError) as error:
         raise JobError(ExitCode.USAGE, f"[simulator]: {error}") from None
-    with run_in_process(options) as address:
-        yield address
+    with run_in_process(options) as hosted:
+        yield hosted.base_url
 
 
 def _introduce(run: Run) -> None:

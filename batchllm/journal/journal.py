@@ -16,7 +16,7 @@ from batchllm.journal.storage import Storage
 RESULTS = "results.jsonl"
 ATTEMPTS = "attempts.jsonl"
 RESERVE = ".reserve"
-RESERVE_BYTES = 1 << 22
+RESERVE_BYTES = 1 << 20
 
 
 class Journal:
@@ -169,6 +169,9 @@ class Journal:
         if self._sync is not None:
             self._sync.close()
             self._sync = None
+        if self._files:
+            with contextlib.suppress(OSError):
+                self._storage.unlink(self.folder / RESERVE)
         for file in self._files:
             file.close()
         self._files.clear()

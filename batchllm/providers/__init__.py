@@ -1,7 +1,7 @@
 """The endpoints known by name: one line each in the table, loaded when chosen.
 
-To add one: a `Provider` in a file of this folder, and its line here. A user's own stands in the settings under
-`[providers.NAME]` and goes through `provider_from`.
+To add one: a `Provider` in a file of this folder, and its line here. A user's own stands in the settings
+under `[providers.NAME]` and goes through `provider_from`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _HOSTS = {  # the end of a host name, whole labels
     "generativelanguage.googleapis.com": "gemini",
 }
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_PORTS = {11434: "ollama", 1234: "lmstudio", 23333: "lmdeploy", 30000: "sglang"}  # 8000 and 8080 have many users
+_PORTS = {11434: "ollama", 1234: "lmstudio", 23333: "lmdeploy", 30000: "sglang"}  # 8000 could be anybody
 
 
 def names() -> tuple[str, ...]:
@@ -101,4 +101,5 @@ def guess(base_url: str) -> str | None:
     if host in _LOOPBACK:
         return _PORTS.get(port or 0)
     labels = host.split(".")
-    return next((_HOSTS[end] for i in range(len(labels)) if (end := ".".join(labels[i:])) in _HOSTS), None)
+    ends = (".".join(labels[start:]) for start in range(len(labels)))
+    return next((_HOSTS[end] for end in ends if end in _HOSTS), None)

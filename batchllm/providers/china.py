@@ -13,9 +13,12 @@ DASHSCOPE = Provider(
     rules=dialects.DASHSCOPE, batch=True,
     json_needs_word=True, thinking_needs_stream=True, json_excludes_thinking=True,
     notes=(
-        "insufficient_quota is tokens per minute or second here and recovers within a minute; no money is Arrearage.",
-        "Limits are for the account and model over all keys, and also hold per second (a 60th of the minute's).",
-        "Thinking needs stream = true, or set enable_thinking = false; JSON mode and thinking exclude each other.",
+        "insufficient_quota is tokens per minute or second here and recovers within a minute; no "
+        "money is Arrearage.",
+        "Limits are for the account and model over all keys, and also hold per second (a 60th of the "
+        "minute's).",
+        "Thinking needs stream = true, or set enable_thinking = false; JSON mode and thinking "
+        "exclude each other.",
         "The header X-DashScope-Wait-Time asks the server to queue a burst (for limit_burst_rate only).",
         "Bodies: 16 MiB without base64, 20 MiB for a base64 item, 64 MiB in all.",
         "Keys belong to a region and a billing plan: another region's key is a 401.",
@@ -34,7 +37,8 @@ SILICONFLOW = Provider(
     stream_usage=False, rules=dialects.SILICONFLOW, batch=True,
     notes=(
         "Errors stand at top level (code, message, data: null), without an error object.",
-        "Limits per minute, hour and day for requests and tokens; the first one hit refuses. No rate-limit headers.",
+        "Limits per minute, hour and day for requests and tokens; the first one hit refuses. No "
+        "rate-limit headers.",
         "The international address is https://api.siliconflow.com/v1, with keys of its own.",
         "Unverified: stream_options. It is not sent; usage stands in the chunks anyway.",
     ),
@@ -46,9 +50,11 @@ MODELSCOPE = Provider(
     ("MODELSCOPE_API_KEY", "MODELSCOPE_SDK_TOKEN", "MODELSCOPE_ACCESS_TOKEN"),
     structured="prompt", rules=dialects.MODELSCOPE, thinking_needs_stream=True, max_concurrency=8,
     notes=(
-        "Free, with daily counts for the user (about 2,000 calls) and for each model: at 0 the run pauses to the next day.",
+        "Free, with daily counts for the user (about 2,000 calls) and for each model: at 0 the run "
+        "pauses to the next day.",
         "Thinking models need stream = true, or enable_thinking = false.",
-        "Unverified: response_format and stream_options, which depend on the model's backend; the variables' names.",
+        "Unverified: response_format and stream_options, which depend on the model's backend; the "
+        "variables' names.",
     ),
     docs="modelscope",
 )  # fmt: skip
@@ -56,7 +62,8 @@ MODELSCOPE = Provider(
 DEEPSEEK = Provider(
     "deepseek", "DeepSeek", "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), json_needs_word=True,
     notes=(
-        "Queues instead of refusing: a request may wait long, with blank lines or `: keep-alive` as signs of life.",
+        "Queues instead of refusing: a request may wait long, with blank lines or `: keep-alive` as "
+        "signs of life.",
         "Under load a 200 may be empty or no JSON: asked again, and counted as perhaps paid.",
         "JSON mode needs the word json in the prompt, and may return an empty content now and then.",
         "402 means the balance is used up.",
@@ -65,7 +72,8 @@ DEEPSEEK = Provider(
 )  # fmt: skip
 
 ZHIPU = Provider(
-    "zhipu", "Zhipu (GLM, BigModel)", "https://open.bigmodel.cn/api/paas/v4", ("ZHIPUAI_API_KEY", "ZAI_API_KEY"),
+    "zhipu", "Zhipu (GLM, BigModel)", "https://open.bigmodel.cn/api/paas/v4",
+    ("ZHIPUAI_API_KEY", "ZAI_API_KEY"),
     stream_usage=False, rules=dialects.ZHIPU, batch=True,
     notes=(
         "The API's path ends in /v4; batch lines have the url /v4/chat/completions.",

@@ -38,7 +38,8 @@ MISTRAL = Provider(
     "mistral", "Mistral", "https://api.mistral.ai/v1", ("MISTRAL_API_KEY",),
     structured="json_schema", stream_usage=False,
     notes=(
-        "Unknown fields are refused (422), stream_options among them: it is not sent, the last chunk has usage anyway.",
+        "Unknown fields are refused (422), stream_options among them: it is not sent, the last chunk "
+        "has usage anyway.",
         "A seed is called random_seed here.",
         "The batch API has a line format of its own.",
     ),
@@ -50,7 +51,8 @@ GEMINI = Provider(
     ("GEMINI_API_KEY", "GOOGLE_API_KEY"), structured="json_schema", rules=dialects.GEMINI,
     notes=(
         "Errors come wrapped in an array; the wait stands in the text and in RetryInfo.",
-        "Counts of a day start anew at midnight Pacific time; `limit: 0` means the plan does not include the model.",
+        "Counts of a day start anew at midnight Pacific time; `limit: 0` means the plan does not "
+        "include the model.",
         "Unverified: which JSON schema keywords are taken.",
     ),
     docs="gemini",

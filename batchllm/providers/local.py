@@ -17,7 +17,8 @@ VLLM = Provider(
 )  # fmt: skip
 
 SGLANG = Provider(
-    "sglang", "SGLang", "http://localhost:30000/v1", ("SGLANG_API_KEY",), structured="json_schema", local=True,
+    "sglang", "SGLang", "http://localhost:30000/v1", ("SGLANG_API_KEY",),
+    structured="json_schema", local=True,
     notes=("Queues what it cannot run at once.", "Unverified: the variable's name, which is ours."),
     docs="sglang",
 )  # fmt: skip
@@ -37,7 +38,8 @@ LLAMACPP = Provider(
     "llamacpp", "llama.cpp (llama-server)", "http://localhost:8080/v1", ("LLAMA_API_KEY",),
     structured="json_schema", local=True, max_concurrency=4,
     notes=(
-        "Runs as many requests at once as it was started with (--parallel), and shares the context between them.",
+        "Runs as many requests at once as it was started with (--parallel), and shares the context "
+        "between them.",
         "While the model is loading every request is a 503.",
     ),
     docs="llamacpp",

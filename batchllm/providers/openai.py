@@ -10,8 +10,10 @@ OPENAI = Provider(
     structured="json_schema", rules=dialects.OPENAI, batch=True, json_needs_word=True,
     notes=(
         "Rejected requests count against the limit too, so early retries feed it.",
-        "Growing too fast is refused (slow_down) even within the limits: above 1 M tokens a minute, at most 50 % in 15 min.",
-        "Tokens are admitted by the larger of max_tokens and an estimate from the characters: a tight max_tokens helps.",
+        "Growing too fast is refused (slow_down) even within the limits: above 1 M tokens a minute, "
+        "at most 50 % in 15 min.",
+        "Tokens are admitted by the larger of max_tokens and an estimate from the characters: a "
+        "tight max_tokens helps.",
     ),
     docs="openai",
 )  # fmt: skip

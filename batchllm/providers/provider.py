@@ -1,4 +1,4 @@
-"""What is particular to one endpoint's owner, as a value; and the two things it shapes: the address and the key's header."""
+"""What is particular to one endpoint's owner, and what it shapes: the address and the key's header."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Structured = Literal["json_schema", "json_object", "tool", "prompt"]
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One row. It holds no key: `key_env` names the variables one may stand in, and the first that is set wins.
+    """One row. It holds no key: `key_env` names the variables one may stand in; the first that is set wins.
 
-    `structured` is the strictest way it takes to ask for an object of a schema. `rules` say how it says no where that
-    differs from `classify.GENERAL`. `notes` are its quirks in words, for `batchllm providers`; one that starts with
-    "unverified" says which facts of the row were not checked against the owner's own pages.
+    `structured` is the strictest way it takes to ask for an object of a schema. `rules` are how it says no
+    where that differs from `classify.GENERAL`. `notes` are its quirks in words, for `batchllm providers`;
+    one that starts with "Unverified" names facts of the row that were not checked against the owner's own
+    pages.
     """
 
     name: str
@@ -54,9 +55,10 @@ _PER_DEPLOYMENT = ("/chat/completions", "/completions", "/embeddings")
 def request_url(provider: Provider, base_url: str, path: str, model: str) -> str:
     """The absolute address of one request.
 
-    A base with a path of its own says where the API begins, version included, as in every OpenAI client; a bare host
-    gets the version of `path`, or `/v1`. So neither `…/v1` + `/v1/chat/completions` doubles the version, nor does
-    `http://localhost:8000` lack it. A base that already ends in the path is used as it is.
+    A base with a path of its own says where the API begins, version included, as in every OpenAI client; a
+    bare host gets the version of `path`, or `/v1`. So neither does `…/v1` + `/v1/chat/completions` double
+    the version, nor does `http://localhost:8000` lack it. A base that already ends in the path is used as
+    it is.
     """
     scheme, host, base, base_query = _split(base_url or provider.base_url)
     version = found[0] if (found := _VERSION.match(path)) else ""
@@ -75,14 +77,14 @@ def _split(base_url: str) -> tuple[str, str, str, str]:
     """Scheme, host, path and query of a base address; a `ValueError` says what is wrong with any other."""
     parts = urlsplit(base_url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url has to begin with http:// or https:// and name a host, not {base_url[:80]!r}")
+        raise ValueError("base_url has to begin with http:// or https:// and to name a host")
     if "@" in parts.netloc:
         raise ValueError("base_url must not hold a login: name the variable that holds the key in key_env")
     return parts.scheme, parts.netloc, parts.path.rstrip("/"), parts.query
 
 
 def _azure_path(base: str, tail: str, model: str) -> str:
-    """Azure addresses a deployment where the others name a model; what has none of its own (Responses) stands above."""
+    """Azure addresses a deployment where the others name a model; only some paths have one."""
     if "/openai/deployments/" in base:
         return base + tail
     root = base if base.endswith("/openai") else base + "/openai"
@@ -99,5 +101,5 @@ def auth_headers(provider: Provider, key: str | None) -> dict[str, str]:
     if provider.auth == "none" or not key:
         return {}
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError("the key holds blanks or characters no key has: was something else copied along with it?")
+        raise ValueError("the key holds blanks or characters no key has: was something else copied with it?")
     return {"api-key": key} if provider.auth == "api-key" else {"Authorization": f"Bearer {key}"}

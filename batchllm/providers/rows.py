@@ -1,4 +1,4 @@
-"""A provider out of the user's settings: `[providers.NAME]`, checked field by field, inheriting from `like`."""
+"""A provider out of the user's settings: `[providers.NAME]`, checked key by key, inheriting with `like`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def provider_from(name: str, row: Mapping[str, Any]) -> Provider:
     for key in row:
         if key not in known and key != "like":
             near = get_close_matches(key, [*known, "like"], n=1, cutoff=0.5)
-            raise ValueError(f"[providers.{name}] has no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"[providers.{name}] has no key {key!r}{hint}")
     try:
         start = provider(str(row.get("like", name if name in names() else "custom")))
     except KeyError as error:
@@ -128,16 +129,15 @@ def _template(value: Any) -> str:
     try:
         text.format(status="", name="", words="", host="")
     except (KeyError, IndexError) as error:
-        raise ValueError(f"a message may use {{status}}, {{name}}, {{words}} and {{host}}, not {error}") from None
+        raise ValueError(f"a message may use {{status}} {{name}} {{words}} {{host}}, not {error}") from None
     return text
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("title", "base_url", "docs"), _text),
     **dict.fromkeys(("key_env", "notes"), _texts),
-    **dict.fromkeys(
-        ("stream_usage", "local", "json_needs_word", "thinking_needs_stream", "json_excludes_thinking", "batch"), _flag
-    ),
+    **dict.fromkeys(("stream_usage", "local", "batch", "json_needs_word"), _flag),
+    **dict.fromkeys(("thinking_needs_stream", "json_excludes_thinking"), _flag),
     "auth": _one_of(get_args(Auth)),
     "url_style": _one_of(get_args(UrlStyle)),
     "structured": _one_of(get_args(Structured)),

@@ -185,7 +185,7 @@ def _max_tokens(body: dict[str, Any]) -> int:
 def _record(
     digest: str, body: dict[str, Any], tag: str | None, made: Made, fault: Fault | None
 ) -> dict[str, Any]:
-    """The ledger's line: `digest` SHA-256 of the body as sent, `prompt` the last user text, `tag` X-Request-Tag.
+    """The ledger's line: `digest` SHA-256 of the body sent, `prompt` the last user text, `tag` X-Request-Tag.
 
     A fault stands beside it where the answer was made and billed but spoiled, or did not arrive whole.
     """

@@ -33,7 +33,7 @@ _ROUTES = (
 )
 """By how a path ends, so that each prefix works: /v1, /compatible-mode/v1, /openai/deployments/NAME."""
 _READS = frozenset({"models", "health", "stats"})
-_GRACE_S = 1.0
+_GRACE_S = 0.25
 
 
 class Simulator:
@@ -73,7 +73,7 @@ class Simulator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stops listening, gives what is being answered a second, and drops the rest."""
+        """Stops listening, gives what is being answered a moment, and drops the rest."""
         if self._listening is None:
             return
         self._listening.close()

@@ -21,7 +21,10 @@ _FORBIDDEN = frozenset(
      "organization", "litellm_params", "custom_llm_provider", "model_list", "api_key_env", "authorization"}
 )  # fmt: skip
 _CONTENT = frozenset({"messages", "input", "prompt", "tools", "response_format", "text", "metadata", "documents"})
-_PROMPT_FIELD = {"embeddings": "input", "moderations": "input", "responses": "input", "completions": "prompt"}
+_PROMPT_FIELD = {
+    "/v1/embeddings": "input", "/v1/moderations": "input", "/v1/responses": "input", "/v1/completions": "prompt",
+    "/v1/images/generations": "prompt",
+}  # fmt: skip
 
 
 class LineError(ValueError):
@@ -132,7 +135,7 @@ def _batch_body(values: Json) -> Json:
 def _short_body(values: Json, path: str) -> Json:
     body = {key: value for key, value in values.items() if key not in _ENVELOPE}
     if "prompt" in values:
-        field = _PROMPT_FIELD.get(path.rpartition("/")[2])
+        field = _PROMPT_FIELD.get(path)
         if field:
             body[field] = values["prompt"]
         else:
