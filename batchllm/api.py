@@ -2,6 +2,123 @@
 
 from __future__ import annotations
 
-from batchllm.settings import Settings
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
-__all__ = ["Settings"]
+from batchllm.assembly import line_reader, parts, simulated_endpoint
+from batchllm.configuration import Configuration, load
+from batchllm.endings import Endings
+from batchllm.engines.feed import GivenFeeder
+from batchllm.engines.local import LocalPool, Outlet
+from batchllm.item import Done, Item
+from batchllm.pipeline import Parts, Run
+from batchllm.records import Record
+from batchllm.settings import Settings
+from batchllm.strictjson import dumps
+from batchllm.supervisor import supervise
+from batchllm.throttle import Throttle
+from batchllm.types import BadLine, Json, Request
+
+__all__ = ["Settings", "run", "stream"]
+
+Given = Settings | Mapping[str, Any] | None
+
+
+async def run(job: str | Path, settings: Given = None, *, output: str | Path | None = None) -> Json:
+    """Run a job file to its end, or go on where an earlier run stopped; returns what `summary.json` holds.
+
+    `settings` as a mapping is merged like command-line flags over the job's files and the environment; as `Settings` it
+    stands alone. Raises `JobError` where nothing could be sent; how a run ended is in `summary["ended"]`.
+    """
+    path = Path(job)
+    configuration = _configuration(settings, path)
+    folder = Path(output) if output is not None else Path("outputs") / path.stem
+    async with _endpoint(configuration) as address:
+        one = Run(parts(configuration, path, folder, command=f"batchllm.run({str(path)!r})", base_url=address))
+        await asyncio.to_thread(one.prepare)
+        try:
+            await supervise(one, None, signals=False)
+        finally:
+            summary = one.conclude()
+    return summary
+
+
+async def stream(requests: Iterable[Mapping[str, Any]], settings: Given = None) -> AsyncIterator[Record]:
+    """Ask for requests as they come (each as a job line is written) and yield a record for each, in completion order.
+
+    Nothing is written to disk: what the caller does not keep is lost. A slow caller slows the asking down. Leaving the
+    loop early cancels what is in flight. Raises `JobError` where the endpoint or the account refuses everything.
+    """
+    configuration = _configuration(settings, None)
+    queue: asyncio.Queue[Record | None] = asyncio.Queue(maxsize=1)
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(_endpoint(configuration))
+        made = parts(configuration, Path(), Path(), command="batchllm.stream", base_url=address)
+        asking = asyncio.ensure_future(_ask(requests, made, queue))
+        stack.push_async_callback(_cancel, asking)
+        # The pool runs in a task of its own: nothing is yielded inside its TaskGroup (PEP 789).
+        while (record := await queue.get()) is not None:
+            yield record
+        await asking
+
+
+async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asyncio.Queue[Record | None]) -> None:
+    settings = made.settings
+    loop = asyncio.get_running_loop()
+    bad: list[BadLine] = []
+
+    async def deliver(step: Done) -> None:
+        await queue.put(step.record)
+
+    def ignore(step: object, item: Item) -> None:
+        """Nothing is kept: the caller holds the records."""
+
+    throttle = Throttle(settings.concurrency, loop.time(), rpm=settings.rpm, tpm=settings.tpm)
+    endings = Endings(settings.retries, made.facts.endpoint, made.key_hint)
+    try:
+        async with made.transport() as transport:
+            pool = LocalPool(made.route, transport, throttle, Outlet(ignore, ignore, deliver), endings, random.random)
+            await pool.run(GivenFeeder(_read(requests, settings, bad)))
+        for one in bad:
+            facts: Json = {"line": one.line, "retryable": False}
+            await queue.put(Record(one.line, one.custom_id, "", code=one.code, message=one.message, facts=facts))
+    finally:
+        await queue.put(None)
+
+
+def _read(requests: Iterable[Mapping[str, Any]], settings: Settings, bad: list[BadLine]) -> Iterator[Request]:
+    reader = line_reader(settings)
+    for number, values in enumerate(requests, 1):
+        one = reader.read(number, dumps(dict(values)))
+        if isinstance(one, Request):
+            yield one
+        else:
+            bad.append(one)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _configuration(settings: Given, job: Path | None) -> Configuration:
+    if isinstance(settings, Settings):
+        return Configuration(settings, dict(os.environ))
+    return load(job, settings)
+
+
+@asynccontextmanager
+async def _endpoint(configuration: Configuration) -> AsyncIterator[str | None]:
+    """The embedded endpoint, started and stopped off the loop; None for a real one."""
+    hosted = simulated_endpoint(configuration)
+    address = await asyncio.to_thread(hosted.__enter__)
+    try:
+        yield address
+    finally:
+        await asyncio.to_thread(hosted.__exit__, None, None, None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -146,14 +147,37 @@ def parts(
         ),
         version=__version__,
         key_hint=chosen.key_hint,
+        deliver=deliver,
     )
 
 
 def job_file(settings: Settings, job: Path) -> JobFile:
+    return JobFile(job, line_reader(settings), settings.sizes.line)
+
+
+def line_reader(settings: Settings) -> RequestLine:
+    """Reads lines with these settings' defaults."""
     defaults = dict(settings.body)
     if settings.model is not None:
         defaults["model"] = settings.model
-    return JobFile(job, RequestLine(defaults, settings.url, frozenset(settings.schemas)), settings.sizes.line)
+    return RequestLine(defaults, settings.url, frozenset(settings.schemas))
+
+
+@contextmanager
+def simulated_endpoint(configuration: Configuration) -> Iterator[str | None]:
+    """The embedded endpoint's address while the run lasts, in a process of its own; None for a real endpoint."""
+    chosen = target(configuration)
+    if not chosen.provider.simulated or configuration.settings.base_url:
+        yield None
+        return
+    from batchllm.simulator import options_from_table, run_in_process
+
+    try:
+        options = options_from_table(configuration.settings.simulator)
+    except (ValueError, TypeError) as error:
+        raise JobError(ExitCode.USAGE, f"[simulator]: {error}") from None
+    with run_in_process(options) as hosted:
+        yield hosted.base_url
 
 
 def _transport_options(settings: Settings) -> TransportOptions:
@@ -162,7 +186,7 @@ def _transport_options(settings: Settings) -> TransportOptions:
 
 def _schemas(settings: Settings) -> dict[str | None, Schema]:
     """The default schema under None, the named ones under their names."""
-    specs: dict[str | None, str] = dict(settings.schemas)
+    specs: dict[str | None, str] = dict(settings.schemas.items())
     if settings.schema_:
         specs[None] = settings.schema_
     return {name: load_schema(spec, Path()) for name, spec in specs.items()}

@@ -462,7 +462,7 @@ _SECRETS = re.compile(
     r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{8,}"  # Zhipu
     r"|(?<=bearer )\s*[^\s\"',;]+|(?<=basic )[A-Za-z0-9+/=]{8,}"
     r"|(?<=//)[^\s/@]{1,200}(?=@)"  # a login in an address
-    r"|((?:key|token|secret|password)\b[^:=\n]{0,20}[:=]\s?[\"'`]?)[^\s\"'`,;.)]{6,}",
+    r"|((?:key|token|secret|password)\b[^:=\n]{0,20}[:=](?!//)\s?[\"'`]?)[^\s\"'`,;.)]{6,}",
     re.IGNORECASE,
 )
 

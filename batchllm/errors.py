@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     BAD_DATA = 65
     UNAVAILABLE = 69
+    SOFTWARE = 70
     DISK = 74
     TRY_LATER = 75
     ACCOUNT = 77

@@ -25,7 +25,7 @@ from batchllm.providers import Provider, request_url
 from batchllm.records import Record, usage_json
 from batchllm.settings import Retries
 from batchllm.strictjson import dumps, loads, one_line
-from batchllm.types import Answer, Call, Json, Kind, Reply, Request, Verdict
+from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Verdict
 from batchllm.validation import Judgement, Problem, Schema, complaint, judge
 
 
@@ -84,7 +84,7 @@ class Item:
     """The state of one line while it is asked; see the module's text for its use."""
 
     __slots__ = (
-        "_assembler", "_body", "_endpoint", "_first_sent", "_problems", "_reasked", "_schema", "_url", "bill", "last",
+        "_assembler", "_body", "_endpoint", "_first_sent", "_problems", "_reasked", "_rejected", "_schema", "_url", "bill", "last",
         "request", "route", "spent",
     )  # fmt: skip
 
@@ -100,6 +100,7 @@ class Item:
         self._assembler: Assembler | None = None
         self._problems: list[Problem] = []
         self._reasked = 0
+        self._rejected: tuple[Reply, bytes | None, Answer] | None = None
         self._first_sent: float | None = None
         self._body = self._first_body()
 
@@ -160,7 +161,7 @@ class Item:
         if error.partial and error.status == 200 and self._assembler is not None and self._assembler.finished:
             return self.received(Reply(200, error.headers, error.partial, error.elapsed_s), now, jitter, outage=outage)
         reply = Reply(error.status, error.headers, error.partial, error.elapsed_s)
-        return self._unanswered(classify_failure(error), now, jitter, reply, None, None, outage=outage)
+        return self._unanswered(classify_failure(error, self.route.provider.rules, now=datetime.now(UTC)), now, jitter, reply, None, None, outage=outage)
 
     def abandoned(self) -> Json:
         """The note of a request whose outcome nobody waited for (a second signal, the end of the drain)."""
@@ -198,6 +199,7 @@ class Item:
         said = complaint(judgement.problems, answer.text or "")
         if self._reasked < self.route.reask:
             self._reasked += 1
+            self._rejected = reply, raw, answer
             self._body = self._endpoint.with_reask(self._body, answer, said)
             verdict = Verdict(Kind.PAID, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
             return Again(verdict, 0.0, self._note(verdict, 0.0, reply, raw))
@@ -226,11 +228,20 @@ class Item:
         if retry.again(verdict, self.spent, self.route.retries, waited):
             wait = retry.wait_s(verdict, self.spent, self.route.retries, jitter)
             return Again(verdict, wait, self._note(verdict, wait, reply, raw))
+        if self._rejected is not None and not counted:
+            return self._kept(verdict)
         message = verdict.message
         if retry.same_timeouts(self.spent):
             message += "; twice after the same time, which is a gateway's limit: set stream = true"
         answer = self._endpoint.read(body) if counted else None
         return self._done(reply, raw, answer, verdict.code or ErrorCode.BAD_RESPONSE, message, verdict=verdict)
+
+    def _kept(self, verdict: Verdict) -> Step:
+        """Asking again came to nothing: the last invalid answer, which was paid for, is the line's outcome."""
+        assert self._rejected is not None
+        reply, raw, answer = self._rejected
+        message = f"{_first_problem(self._problems)}; asking again failed: {verdict.message}"
+        return self._done(reply, raw, answer, ErrorCode.SCHEMA_INVALID, message, verdict=verdict)
 
     def _charged_anyway(self, verdict: Verdict, body: Any) -> Charge:
         """What a useless reply cost: its own usage where it told, else what its kind lets us fear."""
@@ -304,7 +315,7 @@ class Item:
             facts["simulated"] = True
         earlier = self.bill.before_last
         if earlier is not None:
-            facts["rejected_usage"] = usage_json(earlier.usage)
+            facts["rejected_usage"] = usage_json(earlier.usage or NO_USAGE)
             facts["rejected_cost_usd"] = earlier.cost_usd
         if self.bill.unknown:
             facts["unknown_outcomes"] = self.bill.unknown

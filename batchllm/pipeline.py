@@ -181,9 +181,10 @@ class Run:
         outlet = Outlet(self._done, self._note, None if parts.deliver is None else self._deliver)
         endings = Endings(settings.retries, parts.facts.endpoint, parts.key_hint)
         async with parts.transport() as transport:
+            self.started = time.monotonic()
             self.pool = LocalPool(parts.route, transport, throttle, outlet, endings, parts.jitter)
             # The fsync thread reports from outside the loop.
-            journal.on_fault = lambda: loop.call_soon_threadsafe(self._disk_failed)
+            journal.on_fault = lambda: _tell(loop, self._disk_failed)
             try:
                 await self.pool.run(LineFeeder(self._pending_batches()))
             except JobError as ending:
@@ -199,11 +200,9 @@ class Run:
         self.stop(JobError(ExitCode.DISK, "the disk failed"))
 
     def _pending_batches(self) -> Iterator[list[Request]]:
-        index, last = self.survey.index, self.survey.last_line
-        for batch in self.parts.job.pending(index.wanted):
+        index = self.survey.index
+        for batch in self.parts.job.pending(index.wanted, self.survey.last_line):
             for request in batch:
-                if request.line > last:
-                    return
                 if not index.same(request.line, request.digest):
                     raise JobError(ExitCode.BAD_DATA, f"{self.parts.job.path}: line {request.line} was changed during the run")
             yield batch
@@ -286,6 +285,10 @@ class Run:
         if parts.settings.ordered:
             write_ordered(parts.storage, parts.folder, index)
         write_whole(parts.storage, parts.folder / "summary.json", _indented(result))
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(what)
 
 
 def _indented(value: Json) -> bytes:

@@ -89,5 +89,5 @@ def wait_s(verdict: Verdict, spent: Spent, policy: Retries, jitter: float) -> fl
     if verdict.kind is Kind.MAYBE_PAID and verdict.code is ErrorCode.CONNECTION and spent.attempts == 1:
         return 0.0  # a connection the server had just closed: the next one is fresh
     tries = spent.paid if verdict.kind is Kind.PAID else spent.attempts + spent.refusals
-    ceiling = min(policy.cap, policy.base * 2 ** min(max(tries - 1, 0), 30))
+    ceiling = min(policy.cap, policy.base * 2.0 ** min(max(tries - 1, 0), 30))
     return ceiling * jitter

@@ -38,7 +38,7 @@ _UNITS = {
 }
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _COUNT = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
-_SPAN = rf"{_COUNT} ?(?:{_UNIT})(?![a-z])(?:(?: |, | and )?{_COUNT} ?(?:{_UNIT})(?![a-z]))*"
+_SPAN = rf"{_COUNT} ?(?:{_UNIT})(?![a-z])(?:(?: |, | and )?{_COUNT} ?(?:{_UNIT})(?![a-z])){{0,5}}"
 _PART = re.compile(rf"({_COUNT}) ?({_UNIT})(?![a-z])", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(_SPAN, re.ASCII | re.IGNORECASE)
 

@@ -42,7 +42,8 @@ def dumps(value: Any) -> bytes:
 
 def _fragment(value: Any) -> Any:
     if isinstance(value, orjson.Fragment):
-        return loads(bytes(value.contents))
+        contents = value.contents
+        return loads(contents if isinstance(contents, bytes) else contents.encode())
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

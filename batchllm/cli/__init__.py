@@ -10,10 +10,6 @@ from typing import cast
 from batchllm.cli.arguments import build_parser
 
 
-_SOFTWARE = 70
-"""EX_SOFTWARE of sysexits.h."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run one command, return the exit code. Every foreseen error is one sentence on stderr."""
     parser = build_parser(sys.argv[1:] if argv is None else argv)
@@ -32,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.SIGINT)
     except BrokenPipeError:
         return int(ExitCode.OK)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a defect of ours is one sentence too
+    except Exception as error:  # the last line of defence: a defect of ours is one sentence too
         from batchllm.terminal import say
 
         say(f"batchllm: a defect in batchllm itself ({type(error).__name__}); what was answered is kept, please report it")
-        return _SOFTWARE
+        return int(ExitCode.SOFTWARE)

@@ -64,9 +64,9 @@ def _job(parser: argparse.ArgumentParser) -> None:
 
 def _endpoint(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("endpoint")
-    where = group.add_mutually_exclusive_group()
-    where.add_argument("--provider", metavar="NAME", help="a known endpoint (`batchllm providers`), or one of your [providers]")
-    where.add_argument("--base-url", metavar="URL", help="any OpenAI-compatible server, e.g. http://localhost:8000/v1")
+    group.add_argument("--provider", metavar="NAME", help="a known endpoint (`batchllm providers`), or one of your [providers]")
+    group.add_argument("--base-url", metavar="URL", help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; "
+                       "with --provider: that provider's habits at another address")
     group.add_argument("--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)")
     group.add_argument("--model", metavar="M", help="the model of lines that name none")
     group.add_argument("--proxy", metavar="URL", help="an HTTP proxy; the environment's proxy variables are not read")

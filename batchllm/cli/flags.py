@@ -33,5 +33,5 @@ def folder_for(args: Namespace) -> Path:
     """`-o`, or `outputs/<job's stem>`."""
     if args.output is not None:
         return Path(args.output)
-    name = args.job.name.removesuffix(".gz").removesuffix(".jsonl") or args.job.stem
+    name = str(args.job.name).removesuffix(".gz").removesuffix(".jsonl")
     return Path("outputs") / name

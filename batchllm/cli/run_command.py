@@ -9,13 +9,12 @@ import resource
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from batchllm.assembly import parts, target
+from batchllm.assembly import parts, simulated_endpoint
 from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
 from batchllm.cli.flags import configuration_for, folder_for
@@ -54,24 +53,6 @@ def main(args: Namespace) -> int:
 
 async def _conduct(run: Run, *, quiet: bool) -> None:
     await supervise(run, watcher(run, quiet=quiet), signals=True)
-
-
-@contextlib.contextmanager
-def simulated_endpoint(configuration: Configuration) -> Iterator[str | None]:
-    """The embedded endpoint's address while the run lasts, in a process of its own; None for a real endpoint."""
-    chosen = target(configuration)
-    if not chosen.provider.simulated or configuration.settings.base_url:
-        yield None
-        return
-    from batchllm.errors import ExitCode, JobError
-    from batchllm.simulator import options_from_table, run_in_process
-
-    try:
-        options = options_from_table(configuration.settings.simulator)
-    except (ValueError, TypeError) as error:
-        raise JobError(ExitCode.USAGE, f"[simulator]: {error}") from None
-    with run_in_process(options) as hosted:
-        yield hosted.base_url
 
 
 def _introduce(run: Run) -> None:

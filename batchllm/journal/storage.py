@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FILE_MODE = 0o600  # prompts and answers are nobody else's business
 FOLDER_MODE = 0o700
+BUFFER = 1 << 18
 
 
 class Storage:
-    """The real calls. `batchllm.testing` has one that counts, fails, tears and kills at a chosen call."""
+    """The real calls. `batchllm.testing` has ones that count, fail, tear, fill up, kill, and lose power at a chosen call."""
 
     def open(self, path: Path, flags: int) -> int:
         """A descriptor for reading and writing, closed on exec; never through a symlink in the last place."""
         return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
+        """The number of bytes taken; fewer than given is how a full disk announces itself."""
         return os.write(fd, data)
 
     def fsync(self, fd: int) -> None:
@@ -40,6 +45,7 @@ class Storage:
         path.unlink()
 
     def fsync_folder(self, path: Path) -> None:
+        """Make the names in a folder durable: what was created, renamed and removed in it."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -50,19 +56,78 @@ class Storage:
         os.close(fd)
 
     def mkdir(self, path: Path) -> None:
-        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        """One new folder. Raises FileExistsError where there is one: only its maker may ever remove it."""
+        path.mkdir(mode=FOLDER_MODE)
+
+    def rmdir(self, path: Path) -> None:
+        path.rmdir()
 
 
-def write_whole(storage: Storage, path: Path, data: bytes) -> None:
-    """Replace a file as a whole: new file, fsync, rename, fsync of the folder. A crash leaves the old or the new one."""
+def make_folder(storage: Storage, path: Path) -> bool:
+    """The folder and its missing parents, their names made durable; whether this call made the folder itself."""
+    if not path.parent.exists():
+        make_folder(storage, path.parent)
+    try:
+        storage.mkdir(path)
+    except FileExistsError:
+        if path.is_dir():
+            return False
+        raise
+    storage.fsync_folder(path.parent)
+    return True
+
+
+def write_all(storage: Storage, fd: int, data: bytes | memoryview) -> None:
+    """Every byte of `data`, in as many calls as it takes. Raises OSError once the disk takes no more."""
+    view = memoryview(data)
+    while view:
+        count = storage.write(fd, view)
+        if not count:
+            raise OSError(28, "no space left on the device")
+        view = view[count:]
+
+
+@contextmanager
+def whole_file(storage: Storage, path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Replace a file as a whole: new file, fsync, rename, fsync of the folder. A crash leaves the old or the new one.
+
+    Gives what takes the new content piece by piece. Where anything fails, the old file stays and the half-written one
+    is removed: on a full disk it would stand in the way of what matters more.
+    """
     temporary = path.with_name(f".{path.name}.new")
     fd = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[storage.write(fd, view) :]
-        storage.fsync(fd)
-    finally:
-        storage.close(fd)
-    storage.replace(temporary, path)
+        with _closing(storage, fd):
+            waiting = bytearray()
+
+            def take(data: bytes) -> None:
+                waiting.extend(data)
+                if len(waiting) >= BUFFER:
+                    write_all(storage, fd, bytes(waiting))
+                    waiting.clear()
+
+            yield take
+            write_all(storage, fd, bytes(waiting))
+            storage.fsync(fd)
+        storage.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            storage.unlink(temporary)
+        raise
     storage.fsync_folder(path.parent)
+
+
+@contextmanager
+def _closing(storage: Storage, fd: int) -> Iterator[None]:
+    """Closes whatever happens. What a close complains of is no loss here: the data is synced, or its error is on its way."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            storage.close(fd)
+
+
+def write_whole(storage: Storage, path: Path, data: bytes) -> None:
+    """Replace a file as a whole by `data`; see `whole_file`."""
+    with whole_file(storage, path) as take:
+        take(data)

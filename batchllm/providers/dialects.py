@@ -42,8 +42,8 @@ SILICONFLOW = (
 MODELSCOPE = (
     # API-Inference limits page: about 2,000 calls a day for a user, fewer for each model
     *(
-        Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, headers=(f"modelscope-ratelimit-{what}-remaining=0",), day_zone_h=8)
-        for what in ("requests", "model-requests")
+        Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, headers=(f"{count}-remaining=0",), day_zone_h=8)
+        for count in ("modelscope-ratelimit-requests", "modelscope-ratelimit-model-requests")
     ),
     Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, words=PER_DAY, day_zone_h=8),
 )
@@ -78,8 +78,8 @@ OPENROUTER = (
 )
 
 GEMINI = (
-    # rate limit page: the daily count starts anew at midnight Pacific time, whatever retryDelay says; a limit of
-    # 0 means the model is not in this account's plan; what remains is per minute and names its delay
+    # rate limit page: the daily count starts anew at midnight Pacific time, whatever retryDelay says; a limit
+    # of 0 means the model is not in this account's plan; what remains is per minute and names its delay
     Rule(_K.STOP, _E.QUOTA_EXHAUSTED, {429}, words=ZERO_LIMIT),
     Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, words=PER_DAY, day_zone_h=-8, trust_wait=False),
     Rule(_K.REFUSED, _E.RATE_LIMITED, {429}),

@@ -63,14 +63,13 @@ def request_url(provider: Provider, base_url: str, path: str, model: str) -> str
     scheme, host, base, base_query = _split(base_url or provider.base_url)
     version = found[0] if (found := _VERSION.match(path)) else ""
     tail = "/" + path[len(version) :].lstrip("/")
-    if base.endswith(tail):
-        joined = base
-    elif provider.url_style == "azure-deployments" and not _AZURE_V1.search(base):
-        joined = _azure_path(base, tail, model)
-    else:
-        joined = (base or version or "/v1") + tail
-    query = {**provider.query, **dict(parse_qsl(base_query, keep_blank_values=True))}
-    return urlunsplit((scheme, host, joined, urlencode(query), ""))
+    query = dict(parse_qsl(base_query, keep_blank_values=True))
+    deployments = provider.url_style == "azure-deployments" and not _AZURE_V1.search(base)
+    if deployments or provider.url_style == "openai":  # Azure's newer API has its version in the path alone
+        query = {**provider.query, **query}
+    if not base.endswith(tail):
+        base = _azure_path(base, tail, model) if deployments else (base or version or "/v1") + tail
+    return urlunsplit((scheme, host, base, urlencode(query), ""))
 
 
 def _split(base_url: str) -> tuple[str, str, str, str]:
@@ -92,7 +91,7 @@ def _azure_path(base: str, tail: str, model: str) -> str:
         return root + tail
     if not model:
         raise ValueError("Azure needs a model: the name of the deployment")
-    return f"{root}/deployments/{quote(model, safe='')}{tail}"
+    return f"{root}/deployments/{quote(str(model), safe='')}{tail}"
 
 
 def auth_headers(provider: Provider, key: str | None) -> dict[str, str]:

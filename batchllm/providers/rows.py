@@ -26,27 +26,25 @@ def provider_from(name: str, row: Mapping[str, Any]) -> Provider:
         if key not in known and key != "like":
             near = get_close_matches(key, [*known, "like"], n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"[providers.{name}] has no key {key!r}{hint}")
+            raise ValueError(f"there is no key {key!r}{hint}")
     try:
         start = provider(str(row.get("like", name if name in names() else "custom")))
     except KeyError as error:
-        raise ValueError(f"[providers.{name}] like: {error.args[0]}") from None
-    own = {key: _checked(name, key, value) for key, value in row.items() if key != "like"}
-    if start.name == "custom":  # no key goes to a host of the user's own unless its variable is named for it
-        own = {"title": name, "key_env": ("BATCHLLM_API_KEY",), "notes": (), "docs": "", **own}
+        raise ValueError(f"like: {error.args[0]}") from None
+    own = {key: _checked(key, value) for key, value in row.items() if key != "like"}
+    if start.name == "custom":  # no key goes to a host of the user's own unless its variable is named here
+        own = {"title": name, "key_env": (), "notes": (), "docs": "", **own}
     made = replace(start, name=name, **own)
     if made.base_url:
         request_url(made, made.base_url, "/v1/chat/completions", "model")
-    elif made.url_style == "openai" and not made.simulated:
-        raise ValueError(f"[providers.{name}] needs a base_url")
     return made
 
 
-def _checked(name: str, key: str, value: Any) -> Any:
+def _checked(key: str, value: Any) -> Any:
     try:
         return _CHECKS[key](value)
     except (ValueError, TypeError, KeyError, re.error) as error:
-        raise ValueError(f"[providers.{name}] {key}: {error}") from None
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _text(value: Any) -> str:

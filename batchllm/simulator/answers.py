@@ -95,11 +95,7 @@ def _calls(tools: Sequence[Tool], key: int, own: Sequence[str]) -> list[ToolCall
     rng = draws(key, _TOOL_SALT)
     tool = rng.choice(tools)
     arguments = instance(tool.parameters or {"type": "object"}, rng, own)
-    return [
-        ToolCall(
-            f"call_{mix(key, _TOOL_SALT):016x}", tool.name, orjson.dumps(arguments, default=str).decode()
-        )
-    ]
+    return [ToolCall(f"call_{mix(key, _TOOL_SALT):016x}", tool.name, orjson.dumps(arguments, default=str).decode())]
 
 
 def _spoiled(made: Answer, ask: Ask, fault: Fault | None, key: int) -> Answer:

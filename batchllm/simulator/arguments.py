@@ -13,14 +13,15 @@ EXAMPLES = """\
 examples:
   a plain endpoint; the address it prints is the base URL
       batchllm simulate --port 8080
-  one that answers in about a second, a few in five, and streams 50 tokens a second
+  one that begins to answer after about a second and streams 50 tokens a second
       batchllm simulate --latency 1 --sigma 0.6 --per-token 0.02
   600 requests and 100,000 tokens a minute, enforced
       batchllm simulate --rpm 600 --tpm 100000
-  a bad night: 5% refused, 2% failing, 1% cut off, 1% never answered; every prompt succeeds at its third
-  attempt batchllm simulate --fault 429=0.05 --fault 503=0.02 --fault truncated=0.01 --fault hang=0.01
-  --fault-attempts 2 credit that runs out after a hundred answers, the way DeepSeek says it batchllm simulate
-  --dialect deepseek --account no_credit --account-after 100
+  a bad night: some refused, failing, cut off, never answered; each prompt succeeds at its third attempt
+      batchllm simulate --fault 429=0.05 --fault 503=0.02 --fault truncated=0.01 --fault hang=0.01 \\
+          --fault-attempts 2
+  credit that runs out after a hundred answers, the way DeepSeek says it
+      batchllm simulate --dialect deepseek --account no_credit --account-after 100
 """
 
 
@@ -48,7 +49,8 @@ def _answer_arguments(parser: ArgumentParser) -> None:
         "--dialect",
         choices=sorted(DIALECTS),
         default="openai",
-        help="whose errors, headers and quirks (default: openai)",
+        metavar="NAME",
+        help=f"whose errors, headers and quirks: {', '.join(DIALECTS)} (default: openai)",
     )
     add(
         "--model",
@@ -98,9 +100,7 @@ def _limit_arguments(parser: ArgumentParser) -> None:
 
 
 def _fault_arguments(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "faults", "drawn from the seed, the request and the number of its attempt"
-    )
+    group = parser.add_argument_group("faults", "drawn from the seed, the request and the number of its attempt")
     names = ", ".join(sorted({*(name.name for name in fields(Faults)), *ALIASES}))
     group.add_argument(
         "--fault",
@@ -110,9 +110,7 @@ def _fault_arguments(parser: ArgumentParser) -> None:
         metavar="NAME=RATE",
         help=f"share of requests, 0 to 1, that meet it; may be repeated. One of: {names}",
     )
-    group.add_argument(
-        "--fault-attempts", type=int, metavar="N", help="only the first N attempts of a prompt"
-    )
+    group.add_argument("--fault-attempts", type=int, metavar="N", help="only the first N attempts of a prompt")
     group.add_argument(
         "--retry-after",
         type=float,
@@ -120,12 +118,8 @@ def _fault_arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help="wait that ordered 429 and 503 ask for (default: 1)",
     )
-    group.add_argument(
-        "--account", choices=ACCOUNT, default="good", help="refuse every request (default: good)"
-    )
-    group.add_argument(
-        "--account-after", type=int, default=0, metavar="N", help="... after N answers (default: 0)"
-    )
+    group.add_argument("--account", choices=ACCOUNT, default="good", help="refuse every request (default: good)")
+    group.add_argument("--account-after", type=int, default=0, metavar="N", help="... after N answers (default: 0)")
 
 
 def _rate(text: str) -> tuple[str, float]:

@@ -10,9 +10,7 @@ from batchllm.simulator.seeds import mix
 from batchllm.simulator.tokens import estimate_messages, last_user_text, pieces
 from batchllm.simulator.usage import cached_tokens, chat_usage
 
-_SAFE = {
-    name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")
-}
+_SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
 _COMMENT_EVERY = 20
 
 
@@ -48,9 +46,7 @@ def _reasoning_shape(call: Call) -> str:
 
 
 def _usage(call: Call, prompt: int, completion: int, thought: int) -> dict[str, Any]:
-    usage = chat_usage(
-        call.dialect, prompt, completion, cached_tokens(prompt, call.options.cached_share), thought
-    )
+    usage = chat_usage(call.dialect, prompt, completion, cached_tokens(prompt, call.options.cached_share), thought)
     if call.dialect.name == "openrouter":
         usage["cost"] = 0
     return usage
@@ -165,7 +161,5 @@ def _deltas(one: Answer, shown: str) -> list[tuple[dict[str, Any], int]]:
         }
         deltas.append(({"tool_calls": [start]}, 0))
         parts = pieces(call.arguments)
-        deltas += [
-            ({"tool_calls": [{"index": number, "function": {"arguments": part}}]}, 1) for part in parts
-        ]
+        deltas += [({"tool_calls": [{"index": number, "function": {"arguments": part}}]}, 1) for part in parts]
     return deltas

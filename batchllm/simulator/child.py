@@ -24,9 +24,7 @@ async def _serve(options: SimulatorOptions) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     def watch() -> None:
-        os.read(
-            0, 1
-        )  # not sys.stdin: its lock would be held for good, and the end of the interpreter wants it
+        os.read(0, 1)  # not sys.stdin: its lock would be held for good, and the end of the interpreter wants it
         loop.call_soon_threadsafe(stopped.set)
 
     async with Simulator(options) as simulator:

@@ -30,10 +30,7 @@ def made(call: Call) -> Made:
     """`n` continuations of each prompt, numbered through."""
     body, options = call.body, call.options
     asks = [_ask(body, prompt) for prompt in prompts(body) for _ in range(body.get("n") or 1)]
-    answers = [
-        answer(ask, mix(call.key, index), options.answer_words, 0, call.fault)
-        for index, ask in enumerate(asks)
-    ]
+    answers = [answer(ask, mix(call.key, index), options.answer_words, 0, call.fault) for index, ask in enumerate(asks)]
     prompt, completion = prompt_tokens(body), sum(one.tokens for one in answers)
     usage = chat_usage(call.dialect, prompt, completion, cached_tokens(prompt, options.cached_share), 0)
     choices = [_choice(index, "".join(one.text), one.finish) for index, one in enumerate(answers)]

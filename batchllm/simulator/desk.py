@@ -11,13 +11,13 @@ import orjson
 from batchllm.simulator import chat, completions, embeddings, headers, moderations, responses, sse
 from batchllm.simulator.dialects import DIALECTS, refusal
 from batchllm.simulator.faults import CONTENT, WIRE, Attempts, Fault
+from batchllm.simulator.ledger import record_of
 from batchllm.simulator.limits import Admission, Denial
 from batchllm.simulator.options import SimulatorOptions
 from batchllm.simulator.refusals import Kind
 from batchllm.simulator.reply import Call, Made, Reply
 from batchllm.simulator.rules import objection
 from batchllm.simulator.seeds import key_of, mix
-from batchllm.simulator.tokens import last_user_text
 
 _REFUSALS: Mapping[Fault, Kind] = {
     "rate_limit": "rate_limited",
@@ -30,7 +30,9 @@ _DENIALS: Mapping[str, Kind] = {"requests": "rate_limited", "tokens": "tokens_li
 _EVENTS = "text/event-stream; charset=utf-8"
 _LATENCY_SALT = 0x1A7
 _WAITS: frozenset[Kind] = frozenset({"rate_limited", "tokens_limited", "busy", "unavailable"})
-_PAGE = b"<!DOCTYPE html>\n<html><title>One moment</title><body><h1>Please sign in</h1></body></html>\n"
+_NOT_UNDERSTOOD = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError)
+"""What a schema or a field of the wrong kind leads to in the makers, which check nothing: a 400."""
+_PAGE = b"<!DOCTYPE html>\n<html><title>Sign in</title><body><h1>Please sign in</h1></body></html>\n"
 
 
 class Endpoint(Protocol):
@@ -61,9 +63,7 @@ class Desk:
         self._counts_attempts = not options.faults.none or options.latency.sigma > 0
         self._requests = 0
 
-    def answer(
-        self, endpoint: str, raw: bytes, now: float, key: str | None = None, tag: str | None = None
-    ) -> Reply:
+    def answer(self, endpoint: str, raw: bytes, now: float, key: str | None = None, tag: str | None = None) -> Reply:
         """The reply to a POST: `key` is the API key that came with it, `tag` its X-Request-Tag."""
         self._requests += 1
         if kind := self._account_refuses(key):
@@ -73,7 +73,12 @@ class Desk:
             return self.refused("bad_request", now, "We could not parse the JSON body of your request.")
         if found := objection(endpoint, body, self.dialect, self.options):
             return self.refused(found[0], now, found[1])
-        maker = ENDPOINTS[endpoint]
+        try:
+            return self._answered(ENDPOINTS[endpoint], raw, body, now, tag)
+        except _NOT_UNDERSTOOD as error:
+            return self.refused("bad_request", now, f"Invalid request: {error!r}")
+
+    def _answered(self, maker: Endpoint, raw: bytes, body: dict[str, Any], now: float, tag: str | None) -> Reply:
         tokens = maker.prompt_tokens(body)
         if self.options.context_tokens is not None and tokens > self.options.context_tokens:
             return self.refused("too_long", now)
@@ -85,22 +90,18 @@ class Desk:
         fault = self._fault(call.key, attempt)
         if fault and (reply := self._failed(fault, call, now)):
             return reply
-        if fault in CONTENT:
-            call = Call(body, call.key, self.options, self.dialect, fault)
-        made = maker.made(call)
+        made = maker.made(replace(call, fault=fault) if fault in CONTENT else call)
+        reply = self._served(made, now)
         self.served += 1
-        record = _record(digest.hexdigest(), body, tag, made, fault) if self.options.ledger else None
-        reply = self._served(made, call, now)
+        record = record_of(digest.hexdigest(), body, tag, made, fault) if self.options.ledger else None
         pace = mix(mix(call.key, _LATENCY_SALT), attempt)
         return replace(reply, fault=fault if fault in WIRE else None, record=record, pace=pace)
 
-    def refused(
-        self, kind: Kind, now: float, message: str | None = None, wait_s: float | None = None
-    ) -> Reply:
+    def refused(self, kind: Kind, now: float, message: str | None = None, wait_s: float | None = None) -> Reply:
         """A refusal in the dialect's words; `wait_s` is what Retry-After says, where this kind has one."""
         no = refusal(self.dialect, kind)
         request_id = self._request_id()
-        sent = headers.common(self.dialect, request_id) + headers.rates(self.dialect, self.admission, now)
+        sent = headers.common(self.dialect, request_id) + headers.rates(self.dialect, self.admission, now, kind == "no_credit")
         if kind in _WAITS and wait_s != inf:
             sent += headers.waiting(self.dialect, self.options.retry_after_s if wait_s is None else wait_s)
         body = self.dialect.error_shape(no, message or no.message, request_id)
@@ -140,9 +141,7 @@ class Desk:
         if fault == "hang":
             return Reply(0, b"", fault="hang")
         if fault == "html":
-            return Reply(
-                200, _PAGE, headers.common(self.dialect, self._request_id()), "text/html; charset=utf-8"
-            )
+            return Reply(200, _PAGE, headers.common(self.dialect, self._request_id()), "text/html; charset=utf-8")
         if fault != "error_200":
             return None
         reply = self.refused("server_error", now)
@@ -151,16 +150,12 @@ class Desk:
             return Reply(200, b"", reply.headers, _EVENTS, frames)
         return Reply(200, reply.body, reply.headers)
 
-    def _served(self, made: Made, call: Call, now: float) -> Reply:
-        sent = headers.common(self.dialect, self._request_id()) + headers.rates(
-            self.dialect, self.admission, now
-        )
+    def _served(self, made: Made, now: float) -> Reply:
+        sent = headers.common(self.dialect, self._request_id()) + headers.rates(self.dialect, self.admission, now)
         if made.frames is not None:
             return Reply(200, b"", sent, _EVENTS, made.frames(), made.completion_tokens)
         body = orjson.dumps(made.whole)
-        return Reply(
-            200, b"\n\n\n" + body if self.dialect.blank_lines else body, sent, tokens=made.completion_tokens
-        )
+        return Reply(200, b"\n\n\n" + body if self.dialect.blank_lines else body, sent, tokens=made.completion_tokens)
 
     def _request_id(self) -> str:
         """Another one for each request, also for the same body twice."""
@@ -180,22 +175,3 @@ def _max_tokens(body: dict[str, Any]) -> int:
         if (value := body.get(name)) is not None:
             return int(value)
     return 0
-
-
-def _record(
-    digest: str, body: dict[str, Any], tag: str | None, made: Made, fault: Fault | None
-) -> dict[str, Any]:
-    """The ledger's line: `digest` SHA-256 of the body sent, `prompt` the last user text, `tag` X-Request-Tag.
-
-    A fault stands beside it where the answer was made and billed but spoiled, or did not arrive whole.
-    """
-    prompt = last_user_text(body.get("messages")) or body.get("prompt") or body.get("input")
-    return {
-        "digest": digest,
-        "tag": tag,
-        "prompt": prompt,
-        "status": 200,
-        "prompt_tokens": made.prompt_tokens,
-        "completion_tokens": made.completion_tokens,
-        "fault": fault,
-    }

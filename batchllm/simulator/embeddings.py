@@ -32,9 +32,7 @@ def made(call: Call) -> Made:
     rows = []
     for index, one in enumerate(inputs(call.body)):
         numbers = vector(str(one), call.options.seed, size)
-        rows.append(
-            {"object": "embedding", "index": index, "embedding": encoded(numbers) if as_text else numbers}
-        )
+        rows.append({"object": "embedding", "index": index, "embedding": encoded(numbers) if as_text else numbers})
     if call.fault == "empty":
         rows = []
     tokens = prompt_tokens(call.body)

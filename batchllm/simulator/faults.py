@@ -61,7 +61,7 @@ class Faults:
     reset: float = 0.0
     """The connection is reset (RST) after half the reply."""
     truncated: float = 0.0
-    """The reply ends too early: short of Content-Length, or a chunked body (every stream) without its end."""
+    """The reply ends too early: short of its Content-Length, a chunked body or a stream without its end."""
     html: float = 0.0
     """Status 200 with an HTML page."""
     error_200: float = 0.0

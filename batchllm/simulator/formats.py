@@ -64,9 +64,7 @@ def token_limit(body: dict[str, Any], *names: str) -> int | None:
 def asks_to_think(body: dict[str, Any]) -> bool:
     """`reasoning_effort`, `reasoning.effort` (OpenAI), `enable_thinking` (DashScope), the name (DeepSeek)."""
     template = body.get("chat_template_kwargs")
-    if body.get("enable_thinking") is True or (
-        isinstance(template, dict) and template.get("enable_thinking") is True
-    ):
+    if body.get("enable_thinking") is True or (isinstance(template, dict) and template.get("enable_thinking") is True):
         return True
     reasoning = body.get("reasoning")
     effort = reasoning.get("effort") if isinstance(reasoning, dict) else body.get("reasoning_effort")

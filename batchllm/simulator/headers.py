@@ -23,13 +23,17 @@ def waiting(dialect: Dialect, wait_s: float) -> Headers:
     return headers
 
 
-def rates(dialect: Dialect, admission: Admission, now: float) -> Headers:
-    """The state of the limits after this request; nominal limits where none is enforced."""
+def rates(dialect: Dialect, admission: Admission, now: float, spent: bool = False) -> Headers:
+    """The state of the limits after this request; nominal limits where none is enforced.
+
+    `spent`: the account has nothing left, which ModelScope tells by a day's counter at 0.
+    """
     match dialect.rate_headers:
         case "none":
             return []
         case "modelscope":
-            left = max(0, int(admission.requests.level(now))) if admission.requests else _DAILY - 1
+            left = max(1, int(admission.requests.level(now))) if admission.requests else _DAILY - 1
+            left = 0 if spent else left
             return [
                 ("modelscope-ratelimit-requests-limit", str(_DAILY)),
                 ("modelscope-ratelimit-requests-remaining", str(left)),

@@ -21,10 +21,7 @@ from threading import Event, Thread, Timer
 from batchllm.simulator.options import SimulatorOptions, table_from
 
 _START_S, _STOP_S = 30.0, 5.0
-_CHILD = (
-    "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
-    "from batchllm.simulator.child import main; main()"
-)
+_CHILD = "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); from batchllm.simulator.child import main; main()"
 _ENVIRONMENT = (
     "PATH",
     "LANG",
@@ -133,9 +130,7 @@ def _base_url(child: subprocess.Popen[bytes], options: SimulatorOptions, complai
         watchdog.cancel()
     if not url:
         os.lseek(complaints, 0, os.SEEK_SET)
-        raise RuntimeError(
-            "the simulator did not start: " + os.read(complaints, 65536).decode(errors="replace")[-2000:]
-        )
+        raise RuntimeError("the simulator did not start: " + os.read(complaints, 65536).decode(errors="replace")[-2000:])
     return url
 
 

@@ -25,10 +25,7 @@ class Limits:
     """A refused request uses up the limit too, as at OpenAI: asking early makes the wait longer."""
 
     def __post_init__(self) -> None:
-        if any(
-            value is not None and value <= 0
-            for value in (self.rpm, self.tpm, self.max_in_flight, self.burst_s)
-        ):
+        if any(value is not None and value <= 0 for value in (self.rpm, self.tpm, self.max_in_flight, self.burst_s)):
             raise ValueError("limits: each has to be greater than 0")
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 from batchllm.simulator.dialects import DIALECTS
 from batchllm.simulator.faults import ALIASES, Faults
@@ -92,27 +93,42 @@ def options_from_table(table: Mapping[str, Any]) -> SimulatorOptions:
     values = dict(table)
     for name, kind in _GROUPS.items():
         if name in values:
-            values[name] = kind(
-                **_known(name, _named(values[name]) if name == "faults" else values[name], kind)
-            )
+            values[name] = kind(**_known(name, _named(values[name]), kind))
     if "models" in values:
         values["models"] = tuple(values["models"])
     return SimulatorOptions(**_known("simulator", values, SimulatorOptions))
 
 
-def _known(where: str, values: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
-    names = [field.name for field in fields(kind)]
-    for key in values:
-        if key not in names:
-            near = get_close_matches(key, names, 1)
-            raise ValueError(
-                f"{where}: there is no {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+def _known(where: str, values: Any, kind: type[Any]) -> dict[str, Any]:
+    """The values, if each has a name and a type that the class knows."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where}: {values!r} is no table")
+    types = {field.name: field.type for field in fields(kind)}
+    for key, value in values.items():
+        if key not in types:
+            near = get_close_matches(key, types, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{where}: there is no {key!r}{hint}")
+        if not _fits(value, types[key]):
+            raise ValueError(f"{where}.{key}: {value!r} is of the wrong type")
     return dict(values)
 
 
-def _named(rates: Mapping[str, float]) -> dict[str, float]:
-    return {ALIASES.get(name, name): rate for name, rate in rates.items()}
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether the value is of the annotated type; an integer is a float too, a boolean is no number."""
+    known = {get_origin(one) or one for one in (get_args(kind) if isinstance(kind, UnionType) else (kind,))}
+    if Literal in known:
+        return value in get_args(kind)
+    if isinstance(value, bool):
+        return bool in known
+    return type(value) in known or (isinstance(value, int) and float in known)
+
+
+def _named(values: Any) -> Any:
+    """With the faults' other names (`"429" = 0.1`) taken for their own."""
+    if not isinstance(values, Mapping):
+        return values
+    return {ALIASES.get(name, name): value for name, value in values.items()}
 
 
 def table_from(options: SimulatorOptions) -> dict[str, Any]:

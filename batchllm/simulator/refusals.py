@@ -61,12 +61,8 @@ STANDARD: Mapping[Kind, Refusal] = {
         "insufficient_quota",
         "You exceeded your current quota, please check your plan and billing details.",
     ),
-    "rate_limited": Refusal(
-        429, "requests", "rate_limit_exceeded", "Rate limit reached on requests per min (RPM)."
-    ),
-    "tokens_limited": Refusal(
-        429, "tokens", "rate_limit_exceeded", "Rate limit reached on tokens per min (TPM)."
-    ),
+    "rate_limited": Refusal(429, "requests", "rate_limit_exceeded", "Rate limit reached on requests per min (RPM)."),
+    "tokens_limited": Refusal(429, "tokens", "rate_limit_exceeded", "Rate limit reached on tokens per min (TPM)."),
     "busy": Refusal(429, "requests", "rate_limit_exceeded", "Too many concurrent requests."),
     "server_error": Refusal(
         500, "server_error", None, "The server had an error while processing your request. Sorry about that!"

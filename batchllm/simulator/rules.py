@@ -21,9 +21,7 @@ _NEEDS: Mapping[str, str] = {
 _COUNTS = ("n", "max_tokens", "max_completion_tokens", "max_output_tokens", "dimensions")
 
 
-def objection(
-    endpoint: str, body: dict[str, Any], dialect: Dialect, options: SimulatorOptions
-) -> Objection | None:
+def objection(endpoint: str, body: dict[str, Any], dialect: Dialect, options: SimulatorOptions) -> Objection | None:
     """Why the request is refused whatever the load; None where it is not."""
     return (
         _missing(endpoint, body)
@@ -84,11 +82,7 @@ def _json_word(body: dict[str, Any], dialect: Dialect) -> Objection | None:
 
 def _thinking_streams(body: dict[str, Any], dialect: Dialect) -> Objection | None:
     """DashScope, ModelScope: Qwen3 thinks in streams only."""
-    if (
-        dialect.thinking_needs_stream
-        and body.get("enable_thinking") is True
-        and body.get("stream") is not True
-    ):
+    if dialect.thinking_needs_stream and body.get("enable_thinking") is True and body.get("stream") is not True:
         return "bad_request", "parameter.enable_thinking must be set to false for non-streaming calls"
     return None
 

@@ -76,6 +76,10 @@ class _Maker:
         filled = [branch for branch in branches if not _is_null(branch)]
         if len(filled) < len(branches) and (not filled or self._rng.random() > _NOT_NULL):
             return {"type": "null"}
+        # pydantic writes a Decimal as a number or any string, and means a number.
+        numbers = [branch for branch in filled if _is(branch, "number")]
+        if numbers and all(_is(branch, "string") for branch in filled if branch not in numbers):
+            return self._rng.choice(numbers)
         return self._rng.choice([branch for branch in filled if branch is not False] or filled)
 
     def _kind(self, shape: Schema, depth: int) -> str:
@@ -178,7 +182,11 @@ class _Maker:
 
 
 def _is_null(branch: Any) -> bool:
-    return isinstance(branch, dict) and (branch.get("type") == "null" or branch.get("const", 0) is None)
+    return _is(branch, "null") or (isinstance(branch, dict) and branch.get("const", 0) is None)
+
+
+def _is(branch: Any, kind: str) -> bool:
+    return isinstance(branch, dict) and branch.get("type") == kind
 
 
 def _canonical(value: Any) -> bytes:

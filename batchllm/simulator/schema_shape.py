@@ -8,9 +8,7 @@ from urllib.parse import unquote
 Schema = Mapping[str, Any]
 
 _LARGEST = frozenset({"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"})
-_SMALLEST = frozenset(
-    {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"}
-)
+_SMALLEST = frozenset({"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"})
 _MAX_HOPS = 100
 
 
@@ -22,13 +20,15 @@ def resolve(root: Any, reference: str) -> Any:
         if isinstance(node, list) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
         else:
-            node = node.get(part) if isinstance(node, Mapping) else None
+            node = node.get(part) if isinstance(node, dict) else None
     return {} if node is None else node
 
 
 def flat(schema: Any, root: Any) -> dict[str, Any]:
     """The schema with `$ref` and `allOf` merged into it; `anyOf` and `oneOf` are left."""
-    result = dict(schema) if isinstance(schema, Mapping) else {}
+    result = dict(schema) if isinstance(schema, dict) else {}
+    if "$ref" not in result and "allOf" not in result:
+        return result
     for _ in range(_MAX_HOPS):
         parts: list[Any] = list(result.pop("allOf", ()))
         reference = result.pop("$ref", None)
@@ -44,7 +44,7 @@ def flat(schema: Any, root: Any) -> dict[str, Any]:
 def merged(one: Schema, other: Any) -> dict[str, Any]:
     """A schema for what fits both; contradictions are not looked for."""
     result = dict(one)
-    for key, value in other.items() if isinstance(other, Mapping) else ():
+    for key, value in other.items() if isinstance(other, dict) else ():
         result[key] = _both(key, result[key], value) if key in result else value
     return result
 
@@ -67,9 +67,7 @@ def _both(key: str, one: Any, other: Any) -> Any:
         case "type":
             kinds = [one] if isinstance(one, str) else one
             others = [other] if isinstance(other, str) else other
-            return [
-                kind for kind in kinds if kind in others or (kind == "integer" and "number" in others)
-            ] or others
+            return [kind for kind in kinds if kind in others or (kind == "integer" and "number" in others)] or others
         case "items" | "additionalProperties":
             return _schemas(one, other)
         case _:
@@ -101,7 +99,7 @@ class Heights:
         return height
 
     def _height(self, schema: Any) -> float:
-        if not isinstance(schema, Mapping) or "const" in schema or "enum" in schema:
+        if not isinstance(schema, dict) or "const" in schema or "enum" in schema:
             return 0
         heights = [self._below(schema)]
         if isinstance(reference := schema.get("$ref"), str):

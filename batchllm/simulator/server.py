@@ -43,9 +43,7 @@ class Simulator:
         simulator.base_url  # "http://127.0.0.1:<port>/v1"
     """
 
-    def __init__(
-        self, options: SimulatorOptions | None = None, host: str = "127.0.0.1", port: int = 0
-    ) -> None:
+    def __init__(self, options: SimulatorOptions | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
         self.options = options or SimulatorOptions()
         self._host, self._port = host, port
         self._listening: asyncio.Server | None = None
@@ -57,18 +55,21 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._clock = loop.time
+        self._loop, self._clock = loop, loop.time
         self._desk = Desk(self.options, loop.time())
-        self._ledger = Ledger(self.options.ledger) if self.options.ledger else None
         self._requests, self._statuses, self._most_in_flight = 0, dict[int, int](), 0
         self._server = Server(
             self._handle,
             request_factory=self._request,
             access_log=None,
             keepalive_timeout=self.options.keep_alive_s,
-            lingering_time=0,
         )
-        self._listening = await loop.create_server(self._server, self._host, self._port, backlog=4096)
+        self._ledger = Ledger(self.options.ledger) if self.options.ledger else None
+        try:
+            self._listening = await loop.create_server(self._server, self._host, self._port, backlog=4096)
+        except OSError:
+            self._close_ledger()
+            raise
         self._port = self._listening.sockets[0].getsockname()[1]
         return self
 
@@ -80,6 +81,9 @@ class Simulator:
         self._server.pre_shutdown()
         await self._server.shutdown(_GRACE_S)
         await self._listening.wait_closed()
+        self._close_ledger()
+
+    def _close_ledger(self) -> None:
         if self._ledger:
             self._ledger.close()
 
@@ -103,25 +107,27 @@ class Simulator:
         task: "Task[None]",
     ) -> BaseRequest:
         limit = self.options.max_body_bytes
-        return BaseRequest(message, payload, protocol, writer, task, protocol._loop, client_max_size=limit)
+        return BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
         endpoint = _endpoint(request.path)
         if endpoint is None or endpoint in _READS:
-            return wire.whole(self._read_only(endpoint))
+            return wire.whole(self._read_only(endpoint, request.path))
+        if "Expect" in request.headers and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             raw = await request.read()
         except HTTPRequestEntityTooLarge:
             return wire.whole(self._desk.refused("too_large", self._clock()))
         self._requests += 1
         admission = self._desk.admission
-        reply = self._desk.answer(
-            endpoint, raw, self._clock(), self._key(request), request.headers.get("X-Request-Tag")
-        )
+        reply = self._desk.answer(endpoint, raw, self._clock(), self._key(request), request.headers.get("X-Request-Tag"))
         admission.in_flight += 1
         self._most_in_flight = max(self._most_in_flight, admission.in_flight)
         try:
             return await self._send(request, reply)
+        except ConnectionError:  # the client went away: nothing to log
+            return wire.Broken()
         finally:
             admission.in_flight -= 1
 
@@ -135,22 +141,21 @@ class Simulator:
         self._statuses[reply.status] = self._statuses.get(reply.status, 0) + 1
         match reply.fault:
             case "hang":
-                await wire.hang(request, self.options.hang_s)
+                return await wire.hang(request, self.options.hang_s)
             case "reset":
-                raise wire.reset(request, reply)
+                return wire.reset(request, reply)
             case "truncated":
-                raise wire.truncated(request, reply, chunked=self._requests % 2 == 0)
+                return wire.truncated(request, reply)
         if reply.frames is None:
             return wire.whole(reply)
         return await wire.streamed(request, reply, reply.frames, pace)
 
-    def _read_only(self, endpoint: str | None) -> Reply:
+    def _read_only(self, endpoint: str | None, path: str) -> Reply:
+        _, found, name = path.partition("/models/")
+        if found and name in self.options.models:
+            return self._desk.listed(_model(name))
         if endpoint == "models":
-            rows = [
-                {"id": name, "object": "model", "created": CREATED, "owned_by": "batchllm-simulator"}
-                for name in self.options.models
-            ]
-            return self._desk.listed({"object": "list", "data": rows})
+            return self._desk.listed({"object": "list", "data": list(map(_model, self.options.models))})
         if endpoint is None:
             return self._desk.refused("not_found", self._clock(), "Unknown request URL.")
         return self._desk.listed(self.stats if endpoint == "stats" else {"status": "ok"})
@@ -159,6 +164,10 @@ class Simulator:
         """The API key, from the dialect's header or as a bearer token."""
         value = request.headers.get(self._desk.dialect.key_header) or request.headers.get("authorization")
         return value.removeprefix("Bearer ") if value else None
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "batchllm-simulator"}
 
 
 def _endpoint(path: str) -> str | None:

@@ -47,16 +47,31 @@ async def _paced(response: StreamResponse, frames: list[Frame], per_token_s: flo
         await response.write(data)
 
 
-async def hang(request: BaseRequest, seconds: float) -> None:
+class Broken(StreamResponse):
+    """A response for a connection that was closed on purpose: there is nothing more to send.
+
+    aiohttp takes a ConnectionError while a response is prepared for a client that went away, and says
+    nothing; one raised by the handler it would log with a traceback.
+    """
+
+    async def prepare(self, request: BaseRequest) -> None:
+        raise ConnectionError("broken to order")
+
+
+async def hang(request: BaseRequest, seconds: float) -> StreamResponse:
     """Answers nothing for so long, or until the client goes; then drops the connection."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    while (left := until - loop.time()) > 0 and request.transport and not request.transport.is_closing():  # noqa: ASYNC110
+    while (left := until - loop.time()) > 0 and not _gone(request):  # noqa: ASYNC110
         await asyncio.sleep(min(left, _POLL_S))
-    raise broken(request)
+    return broken(request)
 
 
-def reset(request: BaseRequest, reply: Reply) -> ConnectionError:
+def _gone(request: BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def reset(request: BaseRequest, reply: Reply) -> StreamResponse:
     """Half the reply, then RST in place of an end."""
     _send_head(request, reply, _half(reply), chunked=False)
     if (transport := request.transport) is not None:
@@ -64,20 +79,27 @@ def reset(request: BaseRequest, reply: Reply) -> ConnectionError:
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.abort()
-    return ConnectionResetError("reset to order")
+    return Broken()
 
 
-def truncated(request: BaseRequest, reply: Reply, chunked: bool) -> ConnectionError:
-    """Half the reply and an orderly close: short of its Content-Length, or chunked without the last chunk."""
-    _send_head(request, reply, _half(reply), chunked=chunked or reply.frames is not None)
+def truncated(request: BaseRequest, reply: Reply) -> StreamResponse:
+    """Half the reply and an orderly close, in one of two ways that the reply's key chooses.
+
+    A whole reply is short of its Content-Length or a chunked body without its end. A stream lacks its end
+    either way; half of them close the HTTP body in good order, so that only the missing finish tells.
+    """
+    odd = reply.pace % 2 == 1
+    _send_head(request, reply, _half(reply), chunked=odd or reply.frames is not None)
+    if reply.frames is not None and odd and request.transport is not None:
+        request.transport.write(b"0\r\n\r\n")
     return broken(request)
 
 
-def broken(request: BaseRequest) -> ConnectionError:
-    """Closes the connection; raised in a handler the result tells aiohttp that nothing more is to be sent."""
+def broken(request: BaseRequest) -> StreamResponse:
+    """Closes the connection after what was written."""
     if request.transport is not None:
         request.transport.close()
-    return ConnectionError("broken to order")
+    return Broken()
 
 
 def _half(reply: Reply) -> bytes:
@@ -88,7 +110,7 @@ def _half(reply: Reply) -> bytes:
 
 def _send_head(request: BaseRequest, reply: Reply, part: bytes, *, chunked: bool) -> None:
     """Raw bytes, since aiohttp would rightly refuse to send a reply that contradicts itself."""
-    lines = [f"HTTP/1.1 {reply.status} OK", f"Content-Type: {reply.content_type}"]
+    lines = [f"HTTP/1.1 {reply.status} OK", f"Content-Type: {reply.content_type}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in reply.headers]
     lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(part) * 2 + 64}")
     framed = b"%x\r\n%b\r\n" % (len(part), part) if chunked else part

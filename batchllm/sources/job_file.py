@@ -26,11 +26,13 @@ class JobFile:
         for number, raw in self._lines():
             yield read(number, raw)
 
-    def pending(self, wanted: Callable[[int], bool]) -> Iterator[list[Request]]:
-        """The requests of the wanted lines in small batches; lines that are not wanted are not even parsed."""
+    def pending(self, wanted: Callable[[int], bool], last_line: int) -> Iterator[list[Request]]:
+        """The requests of the wanted lines up to `last_line`, in small batches; other lines are not even parsed."""
         batch: list[Request] = []
         size = 0
         for number, raw in self._lines():
+            if number > last_line:
+                break
             if not wanted(number):
                 continue
             one = self._reader.read(number, raw)

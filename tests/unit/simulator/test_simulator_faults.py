@@ -110,8 +110,16 @@ def test_limits_are_above_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.012, "12ms"), (0.0001, "1ms"), (1, "1s"), (1.5, "1.5s"), (360, "6m0s"), (90.951, "1m30.951s"),
-     (3600, "1h0m0s")],
-)  # fmt: skip
+    [
+        (0, "0s"),
+        (0.012, "12ms"),
+        (0.0001, "1ms"),
+        (1, "1s"),
+        (1.5, "1.5s"),
+        (360, "6m0s"),
+        (90.951, "1m30.951s"),
+        (3600, "1h0m0s"),
+    ],
+)
 def test_durations_are_told_as_openai_tells_them(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text

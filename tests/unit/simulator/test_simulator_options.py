@@ -1,4 +1,4 @@
-"""Options: what is refused, the command line, the settings table, and that asking for them loads no server."""
+"""Options: what is refused, the command line, the settings table; asking for them loads no server."""
 
 import subprocess
 import sys
@@ -27,13 +27,35 @@ def test_no_flags_are_the_defaults() -> None:
 
 def test_flags_become_options() -> None:
     options = parsed(
-        "--seed", "7", "--dialect", "azure", "--model", "a", "--model", "b", "--rpm", "60", "--latency", "0.5",
-        "--sigma", "0.3", "--fault", "429=0.1", "--fault", "hang=0.02", "--max-in-flight", "4",
-    )  # fmt: skip
+        "--seed",
+        "7",
+        "--dialect",
+        "azure",
+        "--model",
+        "a",
+        "--model",
+        "b",
+        "--rpm",
+        "60",
+        "--latency",
+        "0.5",
+        "--sigma",
+        "0.3",
+        "--fault",
+        "429=0.1",
+        "--fault",
+        "hang=0.02",
+        "--max-in-flight",
+        "4",
+    )
     assert options == SimulatorOptions(
-        seed=7, dialect="azure", models=("a", "b"), limits=Limits(rpm=60, max_in_flight=4), latency=Latency(0.5, 0.3),
+        seed=7,
+        dialect="azure",
+        models=("a", "b"),
+        limits=Limits(rpm=60, max_in_flight=4),
+        latency=Latency(0.5, 0.3),
         faults=Faults(rate_limit=0.1, hang=0.02),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--fault", "nonsense=1"), ("--fault", "429"), ("--dialect", "none")])
@@ -61,11 +83,20 @@ def test_options_survive_the_way_through_a_table() -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"sed": 1}, "did you mean 'seed'"), ({"faults": {"hangs": 1}}, "did you mean 'hang'"),
-        ({"dialect": "klingon"}, "klingon"), ({"models": []}, "models"), ({"cached_share": 2}, "cached_share"),
-        ({"reasoning": "loud"}, "loud"), ({"account": "rich"}, "rich"), ({"limits": 5}, "limits"),
+        ({"sed": 1}, "did you mean 'seed'"),
+        ({"faults": {"hangs": 1}}, "did you mean 'hang'"),
+        ({"dialect": "klingon"}, "klingon"),
+        ({"models": []}, "models"),
+        ({"cached_share": 2}, "cached_share"),
+        ({"reasoning": "loud"}, "loud"),
+        ({"latency": {"sigma": None}}, "sigma"),
+        ({"account": "rich"}, "rich"),
+        ({"limits": 5}, "limits"),
+        ({"limits": {"rpm": "many"}}, "limits"),
+        ({"seed": "x"}, "seed"),
+        ({"seed": True}, "seed"),
     ],
-)  # fmt: skip
+)
 def test_tables_nobody_understands_are_refused_with_the_nearest_name(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         options_from_table(table)
@@ -73,7 +104,7 @@ def test_tables_nobody_understands_are_refused_with_the_nearest_name(table: dict
 
 def test_asking_for_the_options_loads_no_server() -> None:
     code = (
-        "import sys; from batchllm.simulator import SimulatorOptions, add_arguments, options_from_table;"
+        "import sys; from batchllm.simulator import SimulatorOptions, add_arguments;"
         "heavy = {'aiohttp', 'orjson', 'asyncio'} & set(sys.modules); print(sorted(heavy)); sys.exit(bool(heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -83,4 +114,4 @@ def test_the_package_offers_what_it_lists() -> None:
     for name in simulator.__all__:
         assert getattr(simulator, name) is not None
     with pytest.raises(AttributeError):
-        _ = simulator.nonsense  # type: ignore[attr-defined]
+        _ = simulator.nonsense

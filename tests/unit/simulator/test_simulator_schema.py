@@ -21,7 +21,7 @@ from batchllm.simulator.schema_instance import instance
 from batchllm.simulator.schema_shape import Heights, merged, resolve
 from batchllm.simulator.strings import FORMATS
 
-WORDS = "Tarn Thistle Joinery billed Larkfield Primary School for six oak shelves".split()
+WORDS = ["Tarn", "Thistle", "Joinery", "billed", "Larkfield", "Primary", "School", "six", "oak", "shelves"]
 
 
 class Colour(Enum):
@@ -122,43 +122,90 @@ def test_free_strings_are_words_of_the_prompt() -> None:
 SCHEMAS: dict[str, Any] = {
     "allOf with a reference": {
         "$defs": {"named": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
-        "allOf": [{"$ref": "#/$defs/named"}, {"properties": {"age": {"type": "integer"}}, "required": ["age"]}],
+        "allOf": [
+            {"$ref": "#/$defs/named"},
+            {"properties": {"age": {"type": "integer"}}, "required": ["age"]},
+        ],
     },
     "reference with siblings": {
-        "$defs": {"text": {"type": "string", "minLength": 2}}, "$ref": "#/$defs/text", "maxLength": 3,
+        "$defs": {"text": {"type": "string", "minLength": 2}},
+        "$ref": "#/$defs/text",
+        "maxLength": 3,
     },
-    "escaped reference": {"$defs": {"a/b~c": {"const": 7}}, "properties": {"x": {"$ref": "#/$defs/a~1b~0c"}},
-                          "required": ["x"]},
-    "the whole schema again": {"type": "object", "properties": {"again": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
-                               "required": ["again"], "additionalProperties": False},
+    "escaped reference": {
+        "$defs": {"a/b~c": {"const": 7}},
+        "properties": {"x": {"$ref": "#/$defs/a~1b~0c"}},
+        "required": ["x"],
+    },
+    "the whole schema again": {
+        "type": "object",
+        "properties": {"again": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+        "required": ["again"],
+        "additionalProperties": False,
+    },
     "list of types": {"type": ["string", "null"]},
     "enum with null": {"enum": ["a", None, 3]},
-    "anyOf beside properties": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
-                                "anyOf": [{"properties": {"b": {"const": 1}}, "required": ["b"]}]},
+    "anyOf beside properties": {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "anyOf": [{"properties": {"b": {"const": 1}}, "required": ["b"]}],
+    },
     "map of numbers": {"type": "object", "additionalProperties": {"type": "number"}, "minProperties": 3},
-    "pattern properties": {"type": "object", "patternProperties": {"^x_[a-z]{3}$": {"type": "integer"}},
-                           "additionalProperties": False, "minProperties": 2},
-    "property names": {"type": "object", "propertyNames": {"pattern": "^[a-z]{4}$"}, "minProperties": 2,
-                       "additionalProperties": {"type": "boolean"}},
+    "pattern properties": {
+        "type": "object",
+        "patternProperties": {"^x_[a-z]{3}$": {"type": "integer"}},
+        "additionalProperties": False,
+        "minProperties": 2,
+    },
+    "property names": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z]{4}$"},
+        "minProperties": 2,
+        "additionalProperties": {"type": "boolean"},
+    },
     "tuple": {"type": "array", "prefixItems": [{"const": 1}, {"type": "string"}], "items": False},
-    "tuple, draft 7": {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array",
-                       "items": [{"const": 1}, {"type": "string"}], "additionalItems": False},
-    "contains": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9},
-                 "contains": {"const": 5}, "minItems": 3},
+    "tuple, draft 7": {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "array",
+        "items": [{"const": 1}, {"type": "string"}],
+        "additionalItems": False,
+    },
+    "contains": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0, "maximum": 9},
+        "contains": {"const": 5},
+        "minItems": 3,
+    },
     "unique of few": {"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True, "minItems": 3},
-    "exclusive of draft 4": {"$schema": "http://json-schema.org/draft-04/schema#", "type": "integer",
-                             "minimum": 3, "exclusiveMinimum": True, "maximum": 4},
+    "exclusive of draft 4": {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "type": "integer",
+        "minimum": 3,
+        "exclusiveMinimum": True,
+        "maximum": 4,
+    },
     "tenths": {"type": "number", "multipleOf": 0.1, "minimum": 0.5, "maximum": 0.7},
     "narrow": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e-9},
-    "no keyword": {}, "true": True, "nothing but required": {"required": ["a", "b"]},
+    "no keyword": {},
+    "true": True,
+    "nothing but required": {"required": ["a", "b"]},
     "empty list": {"type": "array", "maxItems": 0},
     "fixed length": {"type": "string", "minLength": 40, "maxLength": 40},
     "pattern and length": {"type": "string", "pattern": "^[a-z]+$", "minLength": 20, "maxLength": 25},
-    "at most one key": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
-                        "required": ["b"], "maxProperties": 1},
-    "two keys of three": {"type": "object", "minProperties": 2, "additionalProperties": False, "properties": {
-        "a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": "string"}}},
-}  # fmt: skip
+    "at most one key": {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+        "required": ["b"],
+        "maxProperties": 1,
+    },
+    "two keys of three": {
+        "type": "object",
+        "minProperties": 2,
+        "additionalProperties": False,
+        "properties": {"a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": "string"}},
+    },
+}
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
@@ -189,8 +236,12 @@ def _leaves() -> st.SearchStrategy[dict[str, Any]]:
 def _grown(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     names = st.sampled_from(["a", "b", "c", "d"])
     objects = st.tuples(st.dictionaries(names, inner, max_size=4), st.booleans()).map(
-        lambda made: {"type": "object", "properties": made[0], "required": sorted(made[0]) if made[1] else [],
-                      "additionalProperties": False}  # fmt: skip
+        lambda made: {
+            "type": "object",
+            "properties": made[0],
+            "required": sorted(made[0]) if made[1] else [],
+            "additionalProperties": False,
+        }
     )
     arrays = st.tuples(inner, st.integers(0, 3), st.integers(0, 3)).map(
         lambda made: {"type": "array", "items": made[0], "minItems": made[1], "maxItems": made[1] + made[2]}
@@ -207,10 +258,21 @@ def test_an_instance_is_valid_for_any_schema_built_of_these_parts(schema: dict[s
 @pytest.mark.parametrize(
     "pattern",
     [
-        r"^[A-Z]{3}$", r"^\d{4}-\d{2}$", r"[0-9a-f]{8}", r"^(?:red|green|blue)$", r"^[^\s@]+@[^\s@]+$", r"^(a|b)\1$",
-        r"^\+?[1-9]\d{6,14}$", r"^.{5}$", r"^[\w.-]+$", r"^x*$", r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", r"\bword\b", r"^\D\W$",
+        r"^[A-Z]{3}$",
+        r"^\d{4}-\d{2}$",
+        r"[0-9a-f]{8}",
+        r"^(?:red|green|blue)$",
+        r"^[^\s@]+@[^\s@]+$",
+        r"^(a|b)\1$",
+        r"^\+?[1-9]\d{6,14}$",
+        r"^.{5}$",
+        r"^[\w.-]+$",
+        r"^x*$",
+        r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$",
+        r"\bword\b",
+        r"^\D\W$",
     ],
-)  # fmt: skip
+)
 def test_a_string_matches_its_pattern(pattern: str) -> None:
     for seed in range(40):
         drawn = matching(pattern, Random(seed))

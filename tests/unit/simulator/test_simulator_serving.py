@@ -51,19 +51,25 @@ async def post(session: aiohttp.ClientSession, simulator: Simulator, body: dict[
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", ["reset", "truncated"])
-def test_a_broken_reply_does_not_look_like_a_whole_one(fault: str, stream: bool) -> None:
+def test_a_broken_reply_does_not_look_like_a_whole_one(fault: str, stream: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def conversation(session: aiohttp.ClientSession, simulator: Simulator) -> None:
-        for number in range(4):
-            with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
-                await post(session, simulator, {**BODY, "stream": stream, "number": number})
+        for number in range(8):
+            try:
+                body = await post(session, simulator, {**BODY, "stream": stream, "number": number})
+            except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                continue
+            assert (fault, stream) == ("truncated", True)
+            assert b'"finish_reason":"stop"' not in body
+            assert b"[DONE]" not in body
 
     talk(SimulatorOptions(faults=Faults(**{fault: 1.0})), conversation)
+    assert not caplog.records
 
 
 def test_a_hang_answers_nothing_and_does_not_hold_up_the_end() -> None:
     async def conversation(session: aiohttp.ClientSession, simulator: Simulator) -> None:
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(post(session, simulator), 0.1)
+            await asyncio.wait_for(post(session, simulator), 0.4)
         assert simulator.stats["statuses"] == {0: 1}
 
     began = time.monotonic()
@@ -85,10 +91,9 @@ def test_a_stream_is_paced_and_begins_late() -> None:
         began = time.monotonic()
         async with session.post(f"{simulator.base_url}/chat/completions", json=body) as reply:
             await reply.content.readany()
-            first = time.monotonic() - began
+            assert time.monotonic() - began >= 0.05
             await reply.read()
-        assert 0.05 <= first
-        assert first + 0.05 < time.monotonic() - began
+        assert time.monotonic() - began >= 0.05 + 9 * 0.01
 
     talk(SimulatorOptions(latency=Latency(first_token_s=0.05, per_token_s=0.01)), conversation)
 
@@ -104,9 +109,14 @@ def test_the_ledger_has_a_line_for_every_paid_answer_and_no_other(tmp_path: Path
         assert (await session.post(url, data=b"{")).status == 400
         (line,) = path.read_text().splitlines()
         assert json.loads(line) == {
-            "digest": sha256(raw).hexdigest(), "tag": "doc-1", "prompt": "Tell me of the sea.", "status": 200,
-            "prompt_tokens": usage["prompt_tokens"], "completion_tokens": usage["completion_tokens"], "fault": None,
-        }  # fmt: skip
+            "digest": sha256(raw).hexdigest(),
+            "tag": "doc-1",
+            "prompt": "Tell me of the sea.",
+            "status": 200,
+            "prompt_tokens": usage["prompt_tokens"],
+            "completion_tokens": usage["completion_tokens"],
+            "fault": None,
+        }
 
     talk(SimulatorOptions(ledger=str(path)), conversation)
 
@@ -128,13 +138,14 @@ def test_more_than_the_house_holds_is_refused() -> None:
         assert simulator.stats["statuses"] == {200: 2, 429: 3}
         assert simulator.stats["in_flight"] == 0
 
-    talk(SimulatorOptions(limits=Limits(max_in_flight=2), latency=Latency(0.2)), conversation)
+    talk(SimulatorOptions(limits=Limits(max_in_flight=2), latency=Latency(0.4)), conversation)
 
 
 def test_paths_of_other_providers_lead_to_the_same_endpoint() -> None:
     async def conversation(session: aiohttp.ClientSession, simulator: Simulator) -> None:
         root = simulator.base_url.removesuffix("/v1")
-        for path in ("/compatible-mode/v1/chat/completions", "/openai/deployments/gpt/chat/completions?api-version=1"):
+        for prefix in ("/compatible-mode/v1", "/openai/deployments/gpt"):
+            path = f"{prefix}/chat/completions?api-version=1"
             assert (await session.post(root + path, json=BODY)).status == 200
         assert (await session.get(f"{root}/health")).status == 200
         assert (await session.post(f"{root}/v1/unheard-of", json=BODY)).status == 404
@@ -169,17 +180,17 @@ def test_serve_tells_its_address_and_stops_when_cancelled() -> None:
 def test_it_runs_elsewhere_and_is_gone_afterwards(
     run: Callable[[SimulatorOptions], AbstractContextManager[Hosted]],
 ) -> None:
-    with run(SimulatorOptions(models=("elsewhere",))) as hosted:
-        with urlopen(f"{hosted.base_url}/models") as reply:
-            assert json.load(reply)["data"][0]["id"] == "elsewhere"
+    with (
+        run(SimulatorOptions(models=("elsewhere",))) as hosted,
+        urlopen(f"{hosted.base_url}/models") as reply,
+    ):
+        assert json.load(reply)["data"][0]["id"] == "elsewhere"
     with pytest.raises(OSError, match="refused"):
         urlopen(f"{hosted.base_url}/models")
 
 
 @pytest.mark.parametrize("run", [run_in_thread, run_in_process])
-def test_a_start_that_fails_is_told(
-    run: Callable[[SimulatorOptions], AbstractContextManager[Hosted]], tmp_path: Path
-) -> None:
+def test_a_start_that_fails_is_told(run: Callable[[SimulatorOptions], AbstractContextManager[Hosted]], tmp_path: Path) -> None:
     missing = SimulatorOptions(ledger=str(tmp_path / "no such folder" / "ledger"))
     with pytest.raises(RuntimeError, match="did not start"), run(missing):
         pass

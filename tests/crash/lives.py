@@ -1,0 +1,78 @@
+"""One life of a run: the real pipeline on a given disk, against scripted replies, to its end or its death."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from batchllm.assembly import parts
+from batchllm.configuration import load
+from batchllm.errors import JobError
+from batchllm.journal.storage import Storage
+from batchllm.pipeline import Run
+from batchllm.testing import FakeTransport, FaultyStorage, Killed, Ledger, QuickDisk, run_virtually
+from tests.crash.scenes import CONCURRENCY, Scene
+
+DIED = -9
+
+
+@dataclass
+class Life:
+    """The same command, run once. `run` gives its exit code, or `DIED`."""
+
+    scene: Scene
+    folder: Path
+    storage: Storage = field(default_factory=QuickDisk)
+    ledger: Ledger = field(default_factory=Ledger)
+    repeating: bool = False
+    notices: list[str] = field(default_factory=list)
+    unwritten: int = 0
+
+    def run(self) -> int:
+        try:
+            return self._run()
+        except JobError as error:
+            return int(error.exit_code)
+        except Killed:
+            return DIED
+        except BaseExceptionGroup as group:
+            if not isinstance(self.storage, FaultyStorage) or not self.storage.dead:
+                raise
+            _only_killed(group)
+            return DIED
+
+    def _run(self) -> int:
+        job = self.scene.write_job(self.folder.with_suffix(".jsonl"))
+        flags = {"base_url": "http://127.0.0.1:9/v1", "model": "fake", "concurrency": CONCURRENCY, **self.scene.flags}
+        if self.repeating:
+            flags.pop("fresh", None)
+        made = parts(load(job, flags, working_dir=job.parent, environ={}), job, self.folder, command="batchllm run")
+        transport = FakeTransport(self.scene.script, self.ledger, self._alive)
+        run = Run(replace(made, storage=self.storage, transport=lambda: transport, jitter=lambda: 0.5))
+        run.prepare()
+        self.notices = run.notices
+        run_virtually(run.execute())
+        summary = run.conclude()
+        assert run._journal is not None
+        self.unwritten = run._journal.unwritten
+        if not self._alive():
+            raise Killed
+        assert transport.most_in_flight <= CONCURRENCY
+        return int(summary["ended"]["exit_code"])
+
+    def _alive(self) -> bool:
+        return not (isinstance(self.storage, FaultyStorage) and self.storage.dead)
+
+
+def _only_killed(group: BaseExceptionGroup[BaseException]) -> None:
+    _, rest = group.split(Killed)
+    if rest is not None:
+        raise rest
+
+
+def counted(scene: Scene, folder: Path, make: Callable[[], Storage] = QuickDisk) -> list[str]:
+    """The storage calls of an undisturbed run, by name."""
+    storage = FaultyStorage(inner=make())
+    assert Life(scene, folder, storage).run() == scene.ends
+    return storage.trace

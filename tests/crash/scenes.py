@@ -1,0 +1,119 @@
+"""The jobs that are crashed: small, deterministic, and between them through every path that touches the output folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batchllm.errors import TransportError
+from batchllm.testing import chat_reply, error_reply
+from batchllm.testing.fake_transport import Script
+from batchllm.types import Json, Reply
+
+CONCURRENCY = 4
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One job and how it is run. `script` answers it; `earlier` is what runs before the crash leave in the folder.
+
+    `changed` are custom_ids whose old records may go. `ends` is the exit code of a run that nothing disturbs.
+    """
+
+    name: str
+    lines: tuple[bytes, ...]
+    script: Script
+    flags: dict[str, Any] = field(default_factory=dict)
+    ends: int = 0
+    earlier: Callable[[Scene, Path], None] | None = None
+    changed: frozenset[str] = frozenset()
+
+    def write_job(self, path: Path) -> Path:
+        path.write_bytes(b"\n".join(self.lines) + b"\n")
+        return path
+
+
+def line(number: int, text: str | None = None, **more: Any) -> bytes:
+    return json.dumps({"custom_id": f"doc-{number}", "prompt": text or f"doc {number}", **more}).encode()
+
+
+def echo(text: str, nth: int, body: Json) -> Reply | TransportError:
+    return chat_reply(f"« {text} » — ответ 回答 {'.' * (len(text) * 7 % 90)}")
+
+
+def troubled(text: str, nth: int, body: Json) -> Reply | TransportError:
+    """By the number in the prompt: refused once, broken once, refused for good, empty (paid, but of no use), or answered."""
+    number = int(text.split()[-1])
+    if number % 5 == 1 and not nth:
+        return error_reply(429, "slow down", retry_after="2")
+    if number % 5 == 2 and not nth:
+        return error_reply(500)
+    if number % 5 == 3:
+        return error_reply(400, f"bad {number}")
+    if number == 9 and not nth:
+        return chat_reply("")
+    return echo(text, nth, body)
+
+
+def _plain() -> Scene:
+    return Scene("plain", tuple(line(n) for n in range(1, 15)), echo, {"durability": "each"})
+
+
+def _grouped() -> Scene:
+    return Scene("ungrouped", tuple(line(n) for n in range(1, 15)), echo, {"durability": "none"})
+
+
+def _troubled() -> Scene:
+    lines = (*(line(n) for n in range(1, 13)), b'{"custom_id": "torn", "prompt', line(4), b"", line(14))
+    return Scene("troubled", lines, troubled, {"durability": "each", "ordered": True}, ends=1)
+
+
+def _resumed() -> Scene:
+    """A run was killed in the midst of a line of each file; since then the job has changed, failed lines are asked again."""
+    lines = tuple(line(n, f"doc {n}" if n % 4 else f"new doc {n}") for n in range(1, 15))
+    return Scene(
+        "resumed", lines, troubled, {"durability": "each", "retry_failed": True}, ends=1, earlier=_left_torn,
+        changed=frozenset(f"doc-{n}" for n in range(4, 15, 4)),
+    )  # fmt: skip
+
+
+def _left_torn(scene: Scene, folder: Path) -> None:
+    from tests.crash.lives import Life
+
+    before = Scene("before", tuple(line(n) for n in range(1, 11)), troubled, {"durability": "none"}, ends=1)
+    assert Life(before, folder).run() == 1
+    for name in ("results.jsonl", "attempts.jsonl"):
+        with (folder / name).open("ab") as file:
+            file.write('{"id": "batch_req_1", "custom_id": "doc-11", "response": {"body": "回'.encode()[:-1])
+
+
+def _unended() -> Scene:
+    """The last line of each file is whole but for its line feed: it was paid for."""
+    return Scene("unended", tuple(line(n) for n in range(1, 11)), troubled, {"durability": "none"}, ends=1, earlier=_left_unended)
+
+
+def _left_unended(scene: Scene, folder: Path) -> None:
+    from tests.crash.lives import Life
+
+    before = Scene("before", scene.lines[:6], troubled, {"durability": "none"}, ends=1)
+    assert Life(before, folder).run() == 1
+    for name in ("results.jsonl", "attempts.jsonl"):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-1])
+
+
+def _fresh() -> Scene:
+    return Scene("fresh", tuple(line(n) for n in range(1, 7)), echo, {"durability": "each", "fresh": True}, earlier=_left_whole)
+
+
+def _left_whole(scene: Scene, folder: Path) -> None:
+    from tests.crash.lives import Life
+
+    assert Life(Scene("before", scene.lines, echo), folder).run() == 0
+
+
+SCENES = {one.name: one for one in (_plain(), _grouped(), _troubled(), _resumed(), _unended())}
+FRESH = _fresh()
