@@ -37,10 +37,10 @@ class Endings:
 
     def _refused(self, step: Halt) -> JobError:
         verdict = step.verdict
+        # A redirect or a certificate says that this is not the endpoint; whose account it is was never asked.
+        code = ExitCode.UNAVAILABLE if verdict.code is ErrorCode.CONNECTION else ExitCode.ACCOUNT
         hint = f"; {self.key_hint}" if verdict.code is ErrorCode.AUTHENTICATION and self.key_hint else ""
-        return JobError(
-            ExitCode.ACCOUNT, f"{self.where} refuses: {verdict.message}{hint}", resume_after_s=verdict.after_s
-        )
+        return JobError(code, f"{self.where} refuses: {verdict.message}{hint}", resume_after_s=verdict.after_s)
 
     def _waiting(self, step: Again, throttle: Throttle, now: float) -> JobError | None:
         verdict = step.verdict

@@ -110,7 +110,8 @@ class Item:
             body = self._endpoint.with_schema(body, self._schema.name, self._schema.json_schema, self.route.mode)
         if self.route.stream is not None and "stream" not in body and self._endpoint.streams:
             body = {**body, "stream": self.route.stream}
-        if body.get("stream") and "stream_options" not in body and self.route.provider.stream_usage:
+        asks = self._endpoint.usage_on_request and self.route.provider.stream_usage
+        if asks and body.get("stream") and "stream_options" not in body:
             body = {**body, "stream_options": {"include_usage": True}}
         return body
 
@@ -120,7 +121,7 @@ class Item:
             self._first_sent = now
         self.spent.sent += 1
         stream = self._body.get("stream") is True and self._endpoint.streams
-        self._assembler = self._endpoint.assembler() if stream else None
+        self._assembler = self._endpoint.assembler(self._body) if stream else None
         return Call(self._url, dumps(self._body), self.route.headers, stream)
 
     def token_estimate(self) -> float:
@@ -176,8 +177,18 @@ class Item:
         try:
             body = loads(reply.body)
         except ValueError:
-            return None, None
+            return self._streamed_unasked(reply)
         return one_line(reply.body), body
+
+    def _streamed_unasked(self, reply: Reply) -> tuple[bytes | None, Any]:
+        """A reply that came as a stream all the same: `transformers serve` does so on /v1/responses."""
+        kind = reply.headers.get("content-type", "")
+        if not (200 <= reply.status < 300 and self._endpoint.streams and kind.startswith("text/event-stream")):
+            return None, None
+        self._assembler = self._endpoint.assembler(self._body)
+        self._assembler.feed(reply.body)
+        body = self._assembler.body()
+        return dumps(body), body
 
     def _answered(self, reply: Reply, raw: bytes | None, body: Any, now: float, jitter: float) -> Step:
         answer = self._endpoint.read(body)
@@ -273,6 +284,8 @@ class Item:
         facts = self._facts(reply, answer)
         if judgement is not None:
             facts["parsed"] = judgement.parsed
+            if judgement.duplicate_keys:
+                facts["duplicate_keys"] = True
         if code is not None:
             facts["retryable"] = verdict is not None and retry.TRAITS[verdict.kind].again and verdict.kind is not Kind.PAID
             if self._problems:
@@ -302,6 +315,8 @@ class Item:
         facts: Json = {"line": self.request.line, "digest": self.request.digest, "settings": route.settings_digest}
         if answer is not None and answer.reasoning is not None:
             facts["reasoning"] = answer.reasoning
+        if answer is not None and answer.model is not None and answer.model != self._body.get("model"):
+            facts["model"] = answer.model
         facts["usage"] = usage_json(self.bill.usage)
         facts["attempts"] = self.spent.sent
         facts["latency_s"] = round(reply.latency_s, 4)

@@ -215,6 +215,7 @@ class Run:
             self._journal.result(record.to_json())
             self.survey.index.set(record.line, State.DONE)
             tally.done += 1
+            tally.answered_by(record.facts.get("model") or item.request.body.get("model"))
         else:
             self._journal.attempt(failure_line(record))
             self.survey.index.set(record.line, State.FAILED)

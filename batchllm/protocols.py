@@ -52,6 +52,8 @@ class Endpoint(Protocol):
 
     path: str
     streams: bool
+    usage_on_request: bool
+    """Whether a stream tells its usage only to those who ask (`stream_options.include_usage`)."""
 
     def check(self, body: Json) -> str | None:
         """What is wrong with a request body, in a sentence; None if it can be sent."""
@@ -61,7 +63,9 @@ class Endpoint(Protocol):
         """What a parsed 2xx reply means. Never raises: a shape it does not know is `bad_response`."""
         ...
 
-    def assembler(self) -> Assembler: ...
+    def assembler(self, body: Json) -> Assembler:
+        """For the streamed reply to this request; what it asked for (`n`) says what a whole reply has."""
+        ...
 
     def with_schema(self, body: Json, name: str, schema: Json, mode: str) -> Json:
         """The body asking for an object of this schema, by `mode`: json_schema, json_object, tool or prompt."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from batchllm.errors import ExitCode, JobError
 
@@ -50,6 +50,7 @@ class Sizes(_Frozen):
 class Settings(_Frozen):
     """The settings of one run, merged: defaults, `batchllm.toml`, sidecar, environment, flags (later ones win)."""
 
+    insecure_http: bool = False
     provider: str | None = None
     base_url: str | None = None
     api_key_env: str | None = None
@@ -80,7 +81,6 @@ class Settings(_Frozen):
     media_root: str | None = None
     proxy: str | None = None
     ca_file: str | None = None
-    insecure_http: bool = False
     seed: int | None = None
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     simulator: dict[str, Any] = Field(default_factory=dict)
@@ -88,8 +88,15 @@ class Settings(_Frozen):
 
     @field_validator("base_url")
     @classmethod
-    def _absolute(cls, value: str | None) -> str | None:
-        return None if value is None else absolute_url(value)
+    def _absolute(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """An absolute URL, encrypted unless it stays on the user's own machine or network."""
+        if value is None:
+            return None
+        url = absolute_url(value)
+        host = urlsplit(url).hostname or ""
+        if url.startswith("http://") and not (info.data.get("insecure_http") or host in LOOPBACK or _private(host)):
+            raise ValueError(f"the key and every prompt would go unencrypted to {host}; use https, or set insecure_http = true")
+        return url
 
     @field_validator("body")
     @classmethod
@@ -97,16 +104,6 @@ class Settings(_Frozen):
         if "messages" in value or "prompt" in value:
             raise ValueError("prompts come from the job's lines; [body] holds parameters such as temperature")
         return value
-
-    @model_validator(mode="after")
-    def _one_endpoint(self) -> Settings:
-        if self.base_url and self.base_url.startswith("http://") and not self.insecure_http:
-            host = urlsplit(self.base_url).hostname or ""
-            if host not in LOOPBACK and not _private(host):
-                raise ValueError(
-                    f"base_url sends the key and every prompt unencrypted to {host}; use https, or set insecure_http = true"
-                )
-        return self
 
 
 def _private(host: str) -> bool:

@@ -11,6 +11,7 @@ from batchllm.types import NO_USAGE, Usage
 
 _STEP = math.log(1.02)
 _LEAST = 1e-4
+MODELS = 100
 
 
 class Histogram:
@@ -100,6 +101,11 @@ class Tally:
             self.cost_known = False
         else:
             self.cost_usd += cost_usd
+
+    def answered_by(self, model: object) -> None:
+        """Count an answer for the model that gave it; a gateway may make up a new name for each, so only so many are kept."""
+        if isinstance(model, str) and (model in self.models or len(self.models) < MODELS):
+            self.models[model] += 1
 
     def add_failure(self, code: str, line: int, custom_id: str, message: str) -> None:
         group = self.failures.get(code)

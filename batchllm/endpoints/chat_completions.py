@@ -6,7 +6,7 @@ from typing import Any
 
 from batchllm.endpoints import chat_reading, instruction, messages
 from batchllm.endpoints.chat_stream import chat_assembler
-from batchllm.endpoints.request import fault
+from batchllm.endpoints.request import choices_asked, fault
 from batchllm.protocols import Assembler
 from batchllm.types import Answer, Json
 
@@ -14,6 +14,7 @@ from batchllm.types import Answer, Json
 class ChatCompletions:
     path = "/v1/chat/completions"
     streams = True
+    usage_on_request = True
 
     def check(self, body: Json) -> str | None:
         return fault(body) or messages.fault(body.get("messages"))
@@ -21,8 +22,8 @@ class ChatCompletions:
     def read(self, body: Any) -> Answer:
         return chat_reading.read(body)
 
-    def assembler(self) -> Assembler:
-        return chat_assembler()
+    def assembler(self, body: Json) -> Assembler:
+        return chat_assembler(choices_asked(body))
 
     def with_schema(self, body: Json, name: str, schema: Json, mode: str) -> Json:
         """Leaves a body alone that says itself in which form it wants its answer."""
@@ -44,9 +45,8 @@ def _json_schema(body: Json, name: str, schema: Json) -> Json:
 
 
 def _json_object(body: Json, name: str, schema: Json) -> Json:
-    """OpenAI and DashScope refuse this mode where no message has the word "json" in it."""
-    asked = dict(body) if messages.mentions_json(body.get("messages")) else _prompt(body, name, schema)
-    return {**asked, "response_format": {"type": "json_object"}}
+    """The mode holds the model to any object: which one only the words say, and the word "json" that some demand."""
+    return {**_prompt(body, name, schema), "response_format": {"type": "json_object"}}
 
 
 def _tool(body: Json, name: str, schema: Json) -> Json:

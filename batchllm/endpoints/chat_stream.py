@@ -110,5 +110,5 @@ class Choice:
         }
 
 
-def chat_assembler() -> ChoicesAssembler:
-    return ChoicesAssembler("chat.completion", Choice)
+def chat_assembler(asked: int = 1) -> ChoicesAssembler:
+    return ChoicesAssembler("chat.completion", Choice, asked)

@@ -62,13 +62,14 @@ class Growing(Protocol):
 
 
 class ChoicesAssembler:
-    """One streamed reply. It knows the choices it has seen; whether all `n` came only the asker can say."""
+    """One streamed reply. `asked` is how many choices the request wants: fewer are whole only if the server says so."""
 
-    __slots__ = ("_choices", "_chunks", "_head", "_make", "_object", "_usage")
+    __slots__ = ("_asked", "_choices", "_chunks", "_head", "_make", "_object", "_usage")
 
-    def __init__(self, name: str, make: Callable[[], Growing]) -> None:
+    def __init__(self, name: str, make: Callable[[], Growing], asked: int = 1) -> None:
         self._object = name
         self._make = make
+        self._asked = asked
         self._chunks = Chunks(self._take, self._whole)
         self._head: Json = {}
         self._choices: dict[int, Growing] = {}
@@ -94,13 +95,13 @@ class ChoicesAssembler:
         return {**head, "choices": choices, "usage": self._usage}
 
     def _ended(self) -> bool:
-        """Indexes count from 0: one that is missing below another has not begun yet."""
+        """`[DONE]` ends it however many came. Indexes count from 0: one missing below another has not begun yet."""
         choices = self._choices
         if not choices:
             return False
         if self._chunks.done:
             return True
-        return max(choices) < len(choices) and all(choice.finish for choice in choices.values())
+        return self._asked <= len(choices) > max(choices) and all(choice.finish for choice in choices.values())
 
     def _whole(self) -> bool:
         """Ended so that nothing said afterwards can take the answer back."""

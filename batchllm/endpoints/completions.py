@@ -12,7 +12,7 @@ from batchllm.endpoints import finish, instruction
 from batchllm.endpoints.choices import ChoicesAssembler, first_choice, no_choice, usage_of
 from batchllm.endpoints.deltas import extend_lists
 from batchllm.endpoints.fields import as_text, bad, error_sentence, first_text
-from batchllm.endpoints.request import fault
+from batchllm.endpoints.request import choices_asked, fault
 from batchllm.errors import ErrorCode
 from batchllm.protocols import Assembler
 from batchllm.thinking import split_thinking
@@ -24,6 +24,7 @@ CHOICE_FIELDS = frozenset({"index", "text", "finish_reason", "logprobs"})
 class Completions:
     path = "/v1/completions"
     streams = True
+    usage_on_request = True
 
     def check(self, body: Json) -> str | None:
         prompt = body.get("prompt")
@@ -34,8 +35,8 @@ class Completions:
     def read(self, body: Any) -> Answer:
         return _read(body)
 
-    def assembler(self) -> Assembler:
-        return ChoicesAssembler("text_completion", Choice)
+    def assembler(self, body: Json) -> Assembler:
+        return ChoicesAssembler("text_completion", Choice, choices_asked(body) * _prompts(body.get("prompt")))
 
     def with_schema(self, body: Json, name: str, schema: Json, mode: str) -> Json:
         """There are no tools and no messages here: `tool` is asked for in words, like `prompt`."""
@@ -45,8 +46,7 @@ class Completions:
             form = {"type": "json_schema", "json_schema": instruction.spec(name, schema)}
             return {**body, "response_format": form}
         if mode == instruction.JSON_OBJECT:
-            asked = body if "json" in self.prompt_text(body).lower() else _instructed(body, schema)
-            return {**asked, "response_format": {"type": "json_object"}}
+            return {**_instructed(body, schema), "response_format": {"type": "json_object"}}
         return _instructed(body, schema)
 
     def with_reask(self, body: Json, answer: Answer, complaint: str) -> Json:
@@ -56,6 +56,11 @@ class Completions:
         prompt = body.get("prompt")
         texts = prompt if isinstance(prompt, list) else [prompt]
         return "\n".join(text for text in [*texts, body.get("suffix")] if isinstance(text, str))
+
+
+def _prompts(prompt: Any) -> int:
+    """How many prompts there are: a list of token numbers is one, any other list has one in each place."""
+    return len(prompt) if isinstance(prompt, list) and not all(type(item) is int for item in prompt) else 1
 
 
 def _instructed(body: Json, schema: Json) -> Json:

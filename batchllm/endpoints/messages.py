@@ -73,10 +73,6 @@ def content_text(content: Any) -> str:
     return content if isinstance(content, str) else split_parts(as_list(content))[0]
 
 
-def mentions_json(messages: Any) -> bool:
-    return any("json" in content_text(message.get("content")).lower() for message in dicts(messages))
-
-
 def instructed(messages: Any, words: str) -> list[Any]:
     """The messages with these words at the end of the first system message, or in a new one at the front."""
     rest = as_list(messages)

@@ -34,6 +34,7 @@ class Plain:
     sound: Callable[[Any], bool]
     needs_model: bool = True
     streams: bool = False
+    usage_on_request: bool = False
 
     def check(self, body: Json) -> str | None:
         model = body.get("model")
@@ -54,7 +55,7 @@ class Plain:
         model = as_text(body.get("model"))
         return Answer(usage=_usage(body), model=model, problem=code, problem_text=fault or "")
 
-    def assembler(self) -> Assembler:
+    def assembler(self, body: Json) -> Assembler:
         return Document()
 
     def with_schema(self, body: Json, name: str, schema: Json, mode: str) -> Json:

@@ -18,6 +18,12 @@ def fault(body: Json) -> str | None:
     return None
 
 
+def choices_asked(body: Json) -> int:
+    """How many answers to each prompt a request wants; some servers (transformers) give one whatever it says."""
+    n = body.get("n")
+    return n if isinstance(n, int) and not isinstance(n, bool) and n >= 1 else 1
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 

@@ -35,6 +35,7 @@ CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 class Responses:
     path = "/v1/responses"
     streams = True
+    usage_on_request = False
 
     def check(self, body: Json) -> str | None:
         given = body.get("input")
@@ -49,7 +50,7 @@ class Responses:
     def read(self, body: Any) -> Answer:
         return _read(body)
 
-    def assembler(self) -> Assembler:
+    def assembler(self, body: Json) -> Assembler:
         return ResponseAssembler()
 
     def with_schema(self, body: Json, name: str, schema: Json, mode: str) -> Json:
@@ -158,11 +159,9 @@ def _json_schema(body: Json, name: str, schema: Json) -> Json:
 
 
 def _json_object(body: Json, name: str, schema: Json) -> Json:
-    """The word "json" must stand in the input itself; `instructions` do not count."""
-    asked = dict(body)
-    if not messages.mentions_json(_items(body)):
-        asked["input"] = messages.instructed(_items(body), instruction.instruction(schema))
-    return _formatted(asked, {"type": "json_object"})
+    """In the input, since the word "json" must stand there: `instructions` do not count."""
+    told = messages.instructed(_items(body), instruction.instruction(schema))
+    return _formatted({**body, "input": told}, {"type": "json_object"})
 
 
 def _tool(body: Json, name: str, schema: Json) -> Json:

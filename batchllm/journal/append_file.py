@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from batchllm.journal.storage import Storage
+from batchllm.journal.storage import Storage, closing, write_all
 from batchllm.strictjson import loads
 
 TAIL_BLOCK = 1 << 16
 
 
 class AppendFile:
-    """Appends lines to one file through `storage`. Raises OSError from any call, the file's end then rolled back.
+    """Appends lines to one file through `storage`. `size` is where its last whole line ends, `synced` how much of that
+    has been forced to disk. Raises OSError from any call, the file's end then rolled back (at the latest by the next one).
 
     After a failed fsync the file must not be used again: the kernel reports the loss once and forgets the pages.
     """
@@ -23,60 +26,68 @@ class AppendFile:
         self.path = path
         self._fd = storage.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self.size = os.fstat(self._fd).st_size
+        self.synced = -1  # what an earlier run wrote it may not have synced
         self._torn = False
 
     def append(self, line: bytes) -> None:
         """Write one whole line (ending in a line feed) at once, or nothing of it."""
         if self._torn:
             self._roll_back()
-        written = self._storage.write(self._fd, line)
-        if written != len(line):
-            self._finish(line, written)
-        self.size += len(line)
-
-    def _finish(self, line: bytes, written: int) -> None:
-        """A short count is how a full disk announces itself: go on to the real error, then take the part back."""
-        self._torn = True
-        view = memoryview(line)
+        self._torn = True  # until its last byte is out
         try:
-            while written < len(line):
-                count = self._storage.write(self._fd, view[written:])
-                if not count:
-                    raise OSError(28, "no space left on the device")
-                written += count
+            write_all(self._storage, self._fd, line)
         except OSError:
-            self._roll_back()
+            with contextlib.suppress(OSError):
+                self._roll_back()
             raise
         self._torn = False
+        self.size += len(line)
 
     def _roll_back(self) -> None:
+        """Take back what was written of a line that did not fit."""
         self._storage.ftruncate(self._fd, self.size)
         self._torn = False
 
     def sync(self) -> None:
-        self._storage.fsync(self._fd)
+        """Force to disk what has been appended so far; nothing to do where nothing has."""
+        end = self.size
+        if end != self.synced:
+            self._storage.fsync(self._fd)
+            self.synced = end
+
+    def unsynced(self) -> bytes:
+        """The whole lines behind the last sync, read back; those a failed fsync has left in the cache."""
+        start = max(0, self.synced)
+        return os.pread(self._fd, self.size - start, start)
+
+    def cut(self, size: int) -> None:
+        """Take back everything behind `size`, the end of a whole line."""
+        if self.size > size:
+            self.size, self.synced = size, -1
+            self._roll_back()
 
     def close(self) -> None:
-        self._storage.close(self._fd)
+        """Let go. What a close complains of, the last sync has complained of already."""
+        with contextlib.suppress(OSError):
+            self._storage.close(self._fd)
 
     def repair(self) -> str | None:
         """Make the file end in a whole line again before the first append; says what was done, None if nothing.
 
         Bytes behind the last line feed are kept where they are one complete document (it was paid for and lacks only
-        its line feed); otherwise they are copied to `<name>.torn-<time>` and cut off.
+        its line feed); otherwise they are copied to `<name>.torn-<time>-<offset>` and cut off. Dying in between is
+        harmless: the next repair finds the same tail.
         """
         tail = self._tail()
         if not tail:
             return None
         if _complete(tail):
             self.append(b"\n")
-            self.sync()
             return f"{self.path.name}: the last line lacked its line feed; it was complete and is kept"
-        aside = self.path.with_name(f"{self.path.name}.torn-{time.strftime('%Y%m%dT%H%M%S')}-{self.size}")
+        at = self.size - len(tail)
+        aside = self.path.with_name(f"{self.path.name}.torn-{time.strftime('%Y%m%dT%H%M%S')}-{at}")
         self._keep_aside(aside, tail)
-        self._storage.ftruncate(self._fd, self.size - len(tail))
-        self.size -= len(tail)
-        self.sync()
+        self.cut(at)
         return f"{self.path.name}: {len(tail):,} bytes of a torn last line were moved to {aside.name}"
 
     def _tail(self) -> bytes:
@@ -95,13 +106,10 @@ class AppendFile:
 
     def _keep_aside(self, path: Path, data: bytes) -> None:
         fd = self._storage.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[self._storage.write(fd, view) :]
+        with closing(self._storage, fd):
+            write_all(self._storage, fd, data)
             self._storage.fsync(fd)
-        finally:
-            self._storage.close(fd)
+        self._storage.fsync_folder(path.parent)
 
 
 def _complete(tail: bytes) -> bool:
@@ -109,3 +117,10 @@ def _complete(tail: bytes) -> bool:
         return isinstance(loads(tail), dict)
     except ValueError:
         return False
+
+
+def whole_documents(data: bytes) -> Iterator[bytes]:
+    """The lines of `data` that are whole and are JSON objects, with their line feeds."""
+    for line in data.split(b"\n")[:-1]:
+        if _complete(line):
+            yield line + b"\n"

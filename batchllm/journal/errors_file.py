@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import orjson
 from batchllm.journal.index import JobIndex, State
 from batchllm.journal.journal import ATTEMPTS
 from batchllm.journal.replay import records
-from batchllm.journal.storage import Storage
+from batchllm.journal.storage import Storage, whole_file
 from batchllm.records import Record
 from batchllm.strictjson import dumps
 from batchllm.types import BadLine, Json
@@ -21,18 +20,9 @@ NAME = "errors.jsonl"
 
 def write_errors(storage: Storage, folder: Path, index: JobIndex, bad: Iterable[BadLine]) -> None:
     """Replace the file as a whole: bad lines first, then failed ones in the order they failed, the last word of each."""
-    temporary = folder / f".{NAME}.new"
-    fd = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    try:
+    with whole_file(storage, folder / NAME) as take:
         for line in _lines(folder, index, bad):
-            view = memoryview(line)
-            while view:
-                view = view[storage.write(fd, view) :]
-        storage.fsync(fd)
-    finally:
-        storage.close(fd)
-    storage.replace(temporary, folder / NAME)
-    storage.fsync_folder(folder)
+            take(line)
 
 
 def _lines(folder: Path, index: JobIndex, bad: Iterable[BadLine]) -> Iterable[bytes]:

@@ -22,7 +22,7 @@ class GroupSync:
         self._sync = sync
         self._on_error = on_error
         self._ready = threading.Condition()
-        self._dirty = 0
+        self._waiting = 0
         self._closing = False
         self.error: OSError | None = None
         self._thread = threading.Thread(target=self._run, name="batchllm-fsync", daemon=True)
@@ -30,19 +30,19 @@ class GroupSync:
 
     def wrote(self) -> None:
         """A record was written; returns at once."""
-        self._dirty += 1
-        if self._dirty == 1 or self._dirty == GROUP_RECORDS:
-            with self._ready:
+        with self._ready:  # held by the thread for moments only, never while it syncs
+            self._waiting += 1
+            if self._waiting == 1 or self._waiting == GROUP_RECORDS:
                 self._ready.notify()
 
     def _run(self) -> None:
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._dirty or self._closing)
+                self._ready.wait_for(lambda: self._waiting or self._closing)
+                self._ready.wait_for(lambda: self._waiting >= GROUP_RECORDS or self._closing, GROUP_S)
                 if self._closing:
                     return
-                self._ready.wait_for(lambda: self._dirty >= GROUP_RECORDS or self._closing, GROUP_S)
-                self._dirty = 0
+                self._waiting = 0
             try:
                 self._sync()
             except OSError as error:
@@ -51,7 +51,7 @@ class GroupSync:
                 return
 
     def close(self) -> None:
-        """Stop the thread; the caller syncs once more itself."""
+        """Stop the thread, waiting for a sync under way; the caller syncs once more itself."""
         with self._ready:
             self._closing = True
             self._ready.notify()

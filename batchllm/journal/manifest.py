@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from batchllm.errors import ExitCode, JobError
-from batchllm.journal.storage import Storage, write_whole
+from batchllm.journal.storage import Storage, cannot_write, write_whole
 from batchllm.strictjson import canonical, loads
 from batchllm.types import Json
 
@@ -32,11 +32,15 @@ class Manifest:
     simulated: bool = False
 
     def write(self, storage: Storage, folder: Path) -> None:
+        """Replace the folder's manifest. Raises `JobError` (74) if the disk refuses."""
         data = {
             "format": FORMAT, "version": self.version, "created": self.created, "job": self.job, "simulated": self.simulated,
             "shaping": self.shaping, "accepted": list(self.accepted), "settings": self.settings,
         }  # fmt: skip
-        write_whole(storage, folder / NAME, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+        try:
+            write_whole(storage, folder / NAME, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+        except OSError as error:
+            raise cannot_write(folder, error) from None
 
 
 def shaping_digest(shaping: Json) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from batchllm.errors import ExitCode, JobError
 
 FILE_MODE = 0o600  # prompts and answers are nobody else's business
 FOLDER_MODE = 0o700
@@ -83,7 +86,7 @@ def write_all(storage: Storage, fd: int, data: bytes | memoryview) -> None:
     while view:
         count = storage.write(fd, view)
         if not count:
-            raise OSError(28, "no space left on the device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         view = view[count:]
 
 
@@ -97,7 +100,7 @@ def whole_file(storage: Storage, path: Path) -> Iterator[Callable[[bytes], None]
     temporary = path.with_name(f".{path.name}.new")
     fd = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        with _closing(storage, fd):
+        with closing(storage, fd):
             waiting = bytearray()
 
             def take(data: bytes) -> None:
@@ -118,7 +121,7 @@ def whole_file(storage: Storage, path: Path) -> Iterator[Callable[[bytes], None]
 
 
 @contextmanager
-def _closing(storage: Storage, fd: int) -> Iterator[None]:
+def closing(storage: Storage, fd: int) -> Iterator[None]:
     """Closes whatever happens. What a close complains of is no loss here: the data is synced, or its error is on its way."""
     try:
         yield
@@ -131,3 +134,8 @@ def write_whole(storage: Storage, path: Path, data: bytes) -> None:
     """Replace a file as a whole by `data`; see `whole_file`."""
     with whole_file(storage, path) as take:
         take(data)
+
+
+def cannot_write(folder: Path, error: OSError) -> JobError:
+    """The end of a run that has not begun: the disk said no before anything was sent."""
+    return JobError(ExitCode.DISK, f"{folder}: cannot be written: {error.strerror or error}; nothing was sent")

@@ -1,9 +1,9 @@
-"""How each provider says no where it differs from `classify.GENERAL`: its own rules, tried first."""
+"""How each provider says no where it differs from `refusals.GENERAL`: its own rules, tried first."""
 
 from __future__ import annotations
 
-from batchllm.classify import BURST, FREE_TIER, PER_DAY, ZERO_LIMIT, Rule, names, words
 from batchllm.errors import ErrorCode
+from batchllm.refusals import BURST, FREE_TIER, PER_DAY, ZERO_LIMIT, Rule, names, words
 from batchllm.types import Kind
 
 _E, _K = ErrorCode, Kind
@@ -34,6 +34,7 @@ SILICONFLOW = (
     # error page and users' threads (Q6): numbers at top level, no error object
     Rule(_K.STOP, _E.QUOTA_EXHAUSTED, names=names("30001")),
     Rule(_K.FINAL, _E.NOT_FOUND, names=names("20012")),
+    Rule(_K.FINAL, _E.INVALID_REQUEST, names=names("20015")),
     Rule(_K.PAUSE, _E.RATE_LIMITED, {429}, words=PER_DAY, day_zone_h=8),
     Rule(_K.REFUSED, _E.RATE_LIMITED, names=names("50603")),
     Rule(_K.REFUSED, _E.SERVER_ERROR, names=names("50505")),

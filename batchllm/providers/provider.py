@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from batchllm.classify import Rule
+from batchllm.refusals import Rule
 
 Auth = Literal["bearer", "api-key", "none"]
 UrlStyle = Literal["openai", "azure-deployments"]
@@ -20,7 +20,7 @@ class Provider:
     """One row. It holds no key: `key_env` names the variables one may stand in; the first that is set wins.
 
     `structured` is the strictest way it takes to ask for an object of a schema. `rules` are how it says no
-    where that differs from `classify.GENERAL`. `notes` are its quirks in words, for `batchllm providers`;
+    where that differs from `refusals.GENERAL`. `notes` are its quirks in words, for `batchllm providers`;
     one that starts with "Unverified" names facts of the row that were not checked against the owner's own
     pages.
     """

@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from batchllm.classify import Rule
 from batchllm.errors import ErrorCode
 from batchllm.providers.provider import Auth, Provider, Structured, UrlStyle, request_url
+from batchllm.refusals import Rule
 from batchllm.types import Kind
 
 _NEVER = ("name", "simulated")  # the name is the table's; simulated answers come from the simulator only

@@ -6,34 +6,53 @@ from collections import deque
 
 WINDOW_S = 5.0
 AT_LEAST = 5
+FIRST_S = 5.0
+"""The first wait, however long the server says: whoever met the refusal keeps to that, but many servers overstate it."""
+UNTOLD_MAX_S = 60.0
 
 
 class MajorityPause:
-    """Keeps the outcomes of the last five seconds; `until` is when the pool may send again (monotonic seconds)."""
+    """Keeps the outcomes of the last five seconds; `until` is when the pool may send again (monotonic seconds).
 
-    __slots__ = ("_outcomes", "_refusals", "until")
+    The pool waits as long as the server says, but five seconds at first and then twice as long each time the door turns
+    out to be still closed: there the first refusal is enough. Answers to what was sent before it closed do not count.
+    """
+
+    __slots__ = ("_bound", "_closed_at", "_outcomes", "_refusals", "_still", "until")
 
     def __init__(self) -> None:
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=4096)
         self._refusals = 0
+        self._bound = FIRST_S
+        self._closed_at = float("-inf")
+        self._still = False
         self.until = float("-inf")
 
-    def answered(self, now: float) -> None:
+    def answered(self, sent_at: float, now: float) -> None:
         # Without a refusal in the window there is no majority to count, and the hot path keeps no list.
+        if self._still and sent_at >= self._closed_at:
+            self._still = False
         if self._refusals:
             self._add(now, refused=False)
 
-    def refused(self, now: float, wait_s: float) -> bool:
-        """Count a refusal; True if it closes the door for `wait_s` seconds."""
-        self._add(now, refused=True)
-        if len(self._outcomes) < AT_LEAST or self._refusals * 2 <= len(self._outcomes):
+    def refused(self, sent_at: float, now: float, hint: float) -> bool:
+        """Count a refusal, whose server asks for `hint` seconds (0: it does not say); True if it closes the door."""
+        if sent_at < self._closed_at:
             return False
-        self.close(now + wait_s)
+        self._add(now, refused=True)
+        if self._still:
+            self._bound *= 2
+        elif len(self._outcomes) < AT_LEAST or self._refusals * 2 <= len(self._outcomes):
+            return False
+        else:
+            self._bound = FIRST_S
+        self._bound = min(self._bound, hint or UNTOLD_MAX_S)
+        self._close(now)
         return True
 
-    def close(self, until: float) -> None:
-        """Close at least until then, and judge afresh afterwards."""
-        self.until = max(self.until, until)
+    def _close(self, now: float) -> None:
+        self._closed_at, self._still = now, True
+        self.until = max(self.until, now + self._bound)
         self._outcomes.clear()
         self._refusals = 0
 

@@ -205,7 +205,7 @@ def test_a_reply_loads_as_the_type_users_annotate_with_and_is_an_answer(name: st
 @every
 def test_a_reply_in_one_piece_passes_any_assembler(name: str) -> None:
     _, body = REPLIES[name]
-    data, assembler = strictjson.dumps(body), endpoint(name).assembler()
+    data, assembler = strictjson.dumps(body), endpoint(name).assembler(REQUESTS[name])
     for at in range(len(data)):
         assert not assembler.finished
         assert assembler.feed(data[at : at + 1]) is (data[at : at + 1] != b" ")

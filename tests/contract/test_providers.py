@@ -9,9 +9,10 @@ from typing import get_args
 
 import pytest
 
-from batchllm.classify import GENERAL, Rule, classify
+from batchllm.classify import classify
 from batchllm.providers import Provider, auth_headers, guess, names, provider, request_url
 from batchllm.providers.provider import Auth, Structured, UrlStyle
+from batchllm.refusals import GENERAL, Rule
 from batchllm.types import Kind, Reply
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

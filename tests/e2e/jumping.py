@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-SHORT_GRACE_S = 0.002
-LONG_GRACE_S = 0.02
-"""What real I/O (loopback packets, threads) gets before the clock jumps; more where the jump would be a long one."""
+GRACES_S = ((1.0, 0.002), (10.0, 0.004), (float("inf"), 0.02))
+"""What real I/O (loopback packets, threads) gets before the clock jumps, by the jump: more before a long one."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -28,7 +27,7 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        grace = SHORT_GRACE_S if timeout < 1.0 else LONG_GRACE_S
+        grace = next(grace for longest, grace in GRACES_S if timeout < longest)
         found = super().select(min(timeout, grace))
         if not found and timeout > grace:
             self.jumped += timeout - grace

@@ -117,8 +117,8 @@ def _statuses() -> list[Fault]:
     busy = error(503, error_body("The engine is overloaded", "server_is_overloaded", "server_error"))
     pending = error(503, {"error": "server busy, please try again. maximum pending requests exceeded"})
     lost = Expect("server_error", requests=(6, 7))
-    gateway = delayed(error(524, b"error code: 524"), 0.2)
-    stuck = Expect("timeout", ("server_error",), (6, 7), flags=("stream",))
+    gateway = delayed(error(524, b"error code: 524"), 100.0)
+    stuck = Expect("timeout", ("server_error",), (6, 7), flags=("stream",), slow=True)
     return [
         *variants("H9", "growing too fast", {"": slow_down, "overloaded": busy}, TOLD),
         Fault("H10", "408, the server waited too long", (error(408),), RETRIED),

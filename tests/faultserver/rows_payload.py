@@ -64,7 +64,7 @@ def _endings() -> list[Fault]:
         Fault("P4", "filtered, so empty", (ok_chat("", finish_reason="content_filter"),), filtered),
         Fault("P4", "the prompt is filtered", (prompt,), filtered, "prompt"),
         Fault("P5", "cut at max_tokens", (cut_json,), CUT, needs=JSON),
-        Fault("P6", "all tokens went into thinking", (thought,), replace(CUT, flags=("reasoning",))),
+        Fault("P6", "all tokens went into thinking", (thought,), replace(CUT, flags=("Thinking",))),
         Fault("P7", "the answer stands among the thoughts", (), both, then=aside, needs={"max_attempts": 2}),
         Fault(
             "P8", "thoughts within the content", (ok_chat("<think>\nTwo and two.\n</think>\n\nFour."),), split
@@ -158,23 +158,28 @@ def _usage() -> list[Fault]:
         "empty": {},
         "list": [],
         "partial": {"prompt_tokens": 10},
-        **{
-            name: {**USAGE, "completion_tokens": value}
-            for name, value in {
-                "string": "5",
-                "bool": True,
-                "negative": -5,
-                "float": 5.5,
-                "huge": 10**30,
-            }.items()
-        },
+        "zero": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},  # of a gateway that did not count
     }
+    absurd = {"string": "5", "bool": True, "negative": -5, "float": 5.5, "huge": 10**30}
     unknown = Expect(flags=("usage unknown",))
-    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     grown = STREAMS["siliconflow-cumulative"].step()
     return [
         *variants("P15", "usage", {name: ok_chat(usage=value) for name, value in shapes.items()}, unknown),
-        Fault("P15", "usage of nothing", (ok_chat(usage=zero),), Expect(usage=(0, 0)), "zero"),
+        *variants(
+            "P15",
+            "no count, but it follows from the other two",
+            {name: ok_chat(usage={**USAGE, "completion_tokens": value}) for name, value in absurd.items()},
+            Expect(usage=(10, 5)),
+        ),
+        *variants(
+            "P15",
+            "no count, and no total it could follow from",
+            {
+                f"{name}-alone": ok_chat(usage={"prompt_tokens": 10, "completion_tokens": value})
+                for name, value in absurd.items()
+            },
+            unknown,
+        ),
         Fault(
             "P16",
             "usage grows from chunk to chunk",

@@ -83,7 +83,7 @@ def _permanent() -> list[Fault]:
     country = error(403, error_body("Country, region, or territory not supported", "unsupported_country"))
     model = error(404, error_body("The model `nope` does not exist", "model_not_found"))
     revoked = Expect("ok", requests=(3, 5), exits=(77,))
-    gone = Expect("not_found", requests=(0, 3), exits=(69, 77), pending=True)
+    gone = Expect("not_found", requests=(1, 3), exits=(77,))
     too_large = Expect("too_large", ("invalid_request",))
     return [
         *variants("H35", "status", {str(code): error(code) for code in (413, 414, 431)}, Expect("too_large")),

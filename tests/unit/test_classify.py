@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchllm.classify import Rule, classify, classify_failure, clean, error_in, words
+from batchllm.classify import classify, classify_failure
+from batchllm.error_body import clean, error_in
 from batchllm.errors import ErrorCode, Phase, TransportError
 from batchllm.providers import provider
+from batchllm.refusals import Rule, words
 from batchllm.strictjson import dumps
 from batchllm.types import Kind, Reply, Verdict
 

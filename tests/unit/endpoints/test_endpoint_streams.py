@@ -22,7 +22,7 @@ SDK: dict[str, Any] = {CHAT: ChatCompletion, "/v1/completions": Completion, "/v1
 
 
 def fed(url: str, *pieces: bytes) -> Assembler:
-    assembler = endpoint_for(url).assembler()
+    assembler = endpoint_for(url).assembler({})
     for piece in pieces:
         assembler.feed(piece)
     return assembler
@@ -40,7 +40,7 @@ def test_a_stream_cut_anywhere_is_finished_only_once_its_end_is_proved(sample: S
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
 def test_asking_after_every_byte_changes_nothing(sample: Sample) -> None:
-    assembler = endpoint_for(sample.url).assembler()
+    assembler = endpoint_for(sample.url).assembler({})
     for at in range(len(sample.data)):
         assembler.feed(sample.data[at : at + 1])
         assert assembler.finished is (at + 1 >= sample.proof)
@@ -50,7 +50,7 @@ def test_asking_after_every_byte_changes_nothing(sample: Sample) -> None:
 
 @given(st.sampled_from(list(SAMPLES.values())), st.lists(st.tuples(st.integers(0, 3000), st.booleans())))
 def test_cuts_do_not_matter(sample: Sample, cuts: list[tuple[int, bool]]) -> None:
-    assembler, start = endpoint_for(sample.url).assembler(), 0
+    assembler, start = endpoint_for(sample.url).assembler({}), 0
     for stop, ask in sorted(cuts):
         assembler.feed(sample.data[start:stop])
         start = max(start, stop)
@@ -241,7 +241,7 @@ def test_a_stream_of_only_the_marker_is_not_finished() -> None:
     ],
 )
 def test_only_payload_counts_against_silence(data: bytes, payload: bool) -> None:
-    assert endpoint_for(CHAT).assembler().feed(data) is payload
+    assert endpoint_for(CHAT).assembler({}).feed(data) is payload
 
 
 def test_a_terminal_event_without_its_output_gets_the_items_seen() -> None:
@@ -322,7 +322,7 @@ CHUNKS = st.recursive(
 
 @given(st.sampled_from([*SDK, "/v1/embeddings"]), st.lists(CHUNKS | st.binary(max_size=20), max_size=5))
 def test_no_chunk_ever_raises(url: str, chunks: list[Any]) -> None:
-    assembler = endpoint_for(url).assembler()
+    assembler = endpoint_for(url).assembler({})
     for value in chunks:
         assembler.feed(value if isinstance(value, bytes) else b"data: " + strictjson.dumps(value) + b"\n\n")
     assert isinstance(assembler.finished, bool)

@@ -1,0 +1,120 @@
+"""The rate a server bears, learned from its refusals and kept to: so that the next refusal is rare."""
+
+from __future__ import annotations
+
+MARK_S = 0.5
+STEP_S = 1.0
+STEP_SENT = 10
+HOLD_S = 10.0
+HOLD_SENT = 50
+HOLD_MAX_S = 60.0
+BELOW = 0.98
+CUT = 0.5
+TIGHT = 0.8
+WARY, BOLD, BOLDEST = 0.01, 0.1, 0.5
+MEASURED = 10
+MEASURED_S = 0.5
+MEASURED_ENOUGH_S = 2.0
+BURST_S = 0.1
+
+
+class Pace:
+    """Idle until the first refusal. `rate` is requests a second, None while nothing was learned; times are monotonic seconds.
+
+    Between two refusals a token bucket lets through its rate times the time, whatever its burst: so (let through - 1) /
+    seconds is a floor under the true rate, and the rate sent at was above it. A refusal sets the pace just below that
+    floor, or to half where the floor is further down (nothing was measured yet, or the limit fell); whatever was sent
+    before a cut says nothing about the pace after it. Where floor and ceiling are close the rate is known: it is held
+    for a while. Then, and at once where it is not known, it grows in steps that double until the next refusal.
+    """
+
+    __slots__ = (
+        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_hold_until", "_last_mark", "_level",
+        "_level_at", "_mark", "_sent", "_step_at", "_step_sent", "rate",
+    )  # fmt: skip
+
+    def __init__(self, now: float) -> None:
+        self.rate: float | None = None
+        self._sent = 0
+        self._mark = self._last_mark = (now, 0)
+        self._cut_at = float("-inf")
+        self._anchor = self._earlier = float("-inf")
+        self._accepted = self._earlier_accepted = 0
+        self._level = 1.0
+        self._level_at = now
+        self._growth = WARY
+        self._hold_until = now
+        self._step_at = now
+        self._step_sent = 0
+        self._held = False
+
+    def wait(self, now: float) -> float:
+        """Seconds until the pace lets one more go; 0 if now. Meaningless before a rate is learned."""
+        rate = self.rate
+        assert rate is not None
+        self._level = min(1.0 + rate * BURST_S, self._level + (now - self._level_at) * rate)
+        self._level_at = now
+        if self._level >= 1.0 - 1e-9:
+            return 0.0
+        self._held = True
+        return (1.0 - self._level) / rate
+
+    def sent(self, now: float) -> None:
+        if self.rate is None:
+            self._sent += 1
+            if now - self._mark[0] >= MARK_S:
+                self._last_mark, self._mark = self._mark, (now, self._sent)
+            return
+        self._level -= 1.0
+        self._accepted += 1
+        self._earlier_accepted += 1
+        self._step_sent += 1
+        if self._step_sent >= STEP_SENT and now - self._step_at >= STEP_S:
+            self._step(now, self.rate)
+
+    def _step(self, now: float, rate: float) -> None:
+        if self._held and now >= self._hold_until:
+            self.rate = rate * (1 + self._growth)
+            self._growth = min(BOLDEST, self._growth * 2)
+        self._step_at, self._step_sent, self._held = now, 0, False
+
+    def refused(self, sent_at: float, now: float, hint: float, *, slow_ramp: bool = False) -> None:
+        if sent_at >= self._anchor:
+            self._accepted -= 1
+        if sent_at >= self._earlier:
+            self._earlier_accepted -= 1
+        if sent_at < self._cut_at:
+            return
+        rate = self.rate if self.rate is not None else self._recent(now)
+        floor = self._floor(now) * BELOW
+        cut = max(floor, rate * (CUT * CUT if slow_ramp else CUT))
+        self._growth = WARY if floor >= rate * TIGHT else BOLD
+        self.rate = rate = min(cut, rate * BELOW)
+        if floor >= rate * TIGHT:
+            self._hold_until = now + max(HOLD_S, HOLD_SENT / rate, min(HOLD_MAX_S, 2 * hint))
+        self._measure_anew(now)
+        self._cut_at = self._step_at = self._level_at = now
+        self._step_sent, self._held, self._level = 0, False, 0.0
+
+    def _recent(self, now: float) -> float:
+        """The rate sent at lately, before any was learned."""
+        at, sent = self._last_mark
+        return max(1.0, self._sent - sent) / max(MARK_S, now - at)
+
+    def _floor(self, now: float) -> float:
+        elapsed, earlier = now - self._anchor, now - self._earlier
+        if self._anchor == float("-inf"):
+            return 0.0
+        if self._measured(now) or self._earlier == float("-inf"):
+            return max(0.0, (self._accepted - 1) / max(elapsed, 1e-3))
+        return max(0.0, (self._earlier_accepted - 1) / max(earlier, 1e-3))
+
+    def _measured(self, now: float) -> bool:
+        elapsed = now - self._anchor
+        return elapsed >= MEASURED_ENOUGH_S or (self._accepted >= MEASURED and elapsed >= MEASURED_S)
+
+    def _measure_anew(self, now: float) -> None:
+        if self._measured(now):
+            if self._anchor > float("-inf"):
+                self._earlier, self._earlier_accepted = self._anchor, self._accepted
+            self._anchor, self._accepted = now, 0
