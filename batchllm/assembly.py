@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from batchllm.journal.manifest import shaping_digest
 from batchllm.pipeline import Parts
 from batchllm.providers import Provider, auth_headers, guess, names, provider, provider_from
 from batchllm.records import Record
+from batchllm.redaction import Redactor
 from batchllm.reports.summary import Facts
+from batchllm.serving import plan, provider_of, without_serve
 from batchllm.settings import Settings
 from batchllm.sources.job_file import JobFile
 from batchllm.sources.request_line import RequestLine
 from batchllm.transports import TransportOptions, transport
 from batchllm.types import Json, Request
-from batchllm.validation import Schema, from_response_format, load_schema
+from batchllm.validation import Schema, from_response_format, load_schema, own_format
 
 NO_ENDPOINT = (
     "no endpoint is chosen, so nothing was sent; name one with --provider NAME (`batchllm providers` lists them), "
@@ -35,31 +37,54 @@ NO_ENDPOINT = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The endpoint a run goes to: whose habits, which address, and the headers that hold the key."""
+    """The endpoint a run goes to: whose habits, which address, and the headers that hold the key.
+
+    `serve` is the command of a server that is started for the run: `base_url` is empty then, and known once it runs.
+    """
 
     provider: Provider
     base_url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     key_hint: str
+    redactor: Redactor
+    serve: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What a run's fingerprint calls the endpoint: the same at every start."""
+        if self.serve is not None:
+            return f"serve: {self.serve}"
+        return "simulator" if self.provider.simulated else self.base_url
 
 
 def target(configuration: Configuration) -> Target:
     """Choose the endpoint from the settings alone. Raises `JobError` (2) where none is chosen or its key is missing."""
     settings, environment = configuration.settings, configuration.environment
-    chosen = _provider(settings, environment)
-    base_url = settings.base_url or chosen.base_url
-    if not base_url and not chosen.simulated:
+    started = plan(settings)
+    chosen = _provider(settings, environment) if settings.provider or started is None else provider_of(started)
+    if started is not None and chosen.simulated:
+        raise JobError(ExitCode.USAGE, "serve starts a server of your own; the provider 'simulator' needs none")
+    base_url = "" if started is not None else settings.base_url or chosen.base_url
+    if not base_url and not chosen.simulated and started is None:
         raise JobError(ExitCode.USAGE, f"provider '{chosen.name}' needs --base-url: its address is different for every account")
     key, variable = _key(settings, chosen, environment)
     hint = f"the key came from ${variable}" if variable else "no key was sent"
-    return Target(chosen, base_url.rstrip("/"), auth_headers(chosen, key), hint)
+    serve = None if started is None else started.text
+    return Target(chosen, base_url.rstrip("/"), _auth(chosen, key, variable), hint, Redactor(key), serve)
+
+
+def _auth(chosen: Provider, key: str | None, variable: str | None) -> dict[str, str]:
+    try:
+        return auth_headers(chosen, key)
+    except ValueError as error:
+        raise JobError(ExitCode.USAGE, f"${variable}: {error}") from None
 
 
 def _provider(settings: Settings, environment: Mapping[str, str]) -> Provider:
     if settings.provider:
         if settings.provider in settings.providers:
             try:
-                return provider_from(settings.provider, settings.providers[settings.provider])
+                return provider_from(settings.provider, without_serve(settings.providers[settings.provider]))
             except ValueError as error:
                 raise JobError(ExitCode.USAGE, f"[providers.{settings.provider}]: {error}") from None
         try:
@@ -112,6 +137,8 @@ def parts(
     settings = configuration.settings
     chosen = target(configuration)
     address = base_url or chosen.base_url
+    if not address and chosen.serve is not None:
+        raise JobError(ExitCode.USAGE, "serve works with the commands run, chat and ask; elsewhere start the server and give its base_url")
     schemas = _schemas(settings)
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     shaping = _shaping(settings, chosen, schemas, mode)
@@ -123,7 +150,7 @@ def parts(
         route=Route(
             provider=chosen.provider,
             base_url=address,
-            headers={"Content-Type": "application/json", **chosen.headers},
+            headers={"Content-Type": "application/json", **chosen.provider.headers, **chosen.headers},
             endpoint_for=cache(endpoint_for),
             schema_for=_schema_for(schemas),
             mode=mode,
@@ -132,6 +159,7 @@ def parts(
             stream=settings.stream,
             settings_digest=shaping_digest(shaping),
             prices=_prices(settings),
+            redactor=chosen.redactor,
         ),
         shaping=shaping,
         transport=lambda: transport("aiohttp", _transport_options(settings)),
@@ -198,7 +226,7 @@ def _schema_for(schemas: Mapping[str | None, Schema]) -> Callable[[Request], Sch
     def schema_for(request: Request) -> Schema | None:
         if request.schema is not None:
             return schemas[request.schema]
-        own = request.body.get("response_format")
+        own = own_format(request.url, request.body)
         if own is None:
             return default if request.url.endswith(("/chat/completions", "/responses")) else None
         return from_response_format(own)
@@ -212,7 +240,7 @@ def _shaping(settings: Settings, chosen: Target, schemas: Mapping[str | None, Sc
         "model": settings.model,
         "body": settings.body,
         "url": settings.url,
-        "endpoint": chosen.base_url if not chosen.provider.simulated else "simulator",
+        "endpoint": chosen.name,
         "provider": chosen.provider.name,
         "schema": {name or "": schema.json_schema for name, schema in schemas.items()} or None,
         "structured": mode if schemas else None,

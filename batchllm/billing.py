@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from batchllm.retry import Billed
 from batchllm.types import NO_USAGE, Usage
@@ -46,36 +46,36 @@ class Charge:
 
 @dataclass(slots=True)
 class Bill:
-    """The charges of one line, added up; `before_last` is what its rejected attempts come to, None if there were none."""
+    """The charges of one line, added up as they come; `unknown` counts those that may have been billed without
+    anybody telling, `before_last` is what its rejected attempts come to, None if there were none.
+    """
 
-    charges: list[Charge] = field(default_factory=list)
+    usage: Usage = NO_USAGE
+    unknown: int = 0
+    before_last: Charge | None = None
+    _last: Charge | None = None
 
     def add(self, charge: Charge) -> None:
-        self.charges.append(charge)
-
-    @property
-    def usage(self) -> Usage:
-        return sum((one.usage for one in self.charges if one.usage is not None), NO_USAGE)
+        self.before_last = self._paid()
+        self._last = charge
+        self.unknown += charge.billed == "maybe"
+        if charge.usage is not None:
+            self.usage = charge.usage if self.usage is NO_USAGE else self.usage + charge.usage
 
     @property
     def cost_usd(self) -> float | None:
         """The sum over what was certainly billed; None if one of those has no known cost, or nothing was billed."""
-        return _sum([one.cost_usd for one in self.charges if one.billed == "yes"])
+        paid = self._paid()
+        return None if paid is None else paid.cost_usd
 
-    @property
-    def unknown(self) -> int:
-        """Attempts that may have been billed without anybody telling."""
-        return sum(one.billed == "maybe" for one in self.charges)
-
-    @property
-    def before_last(self) -> Charge | None:
-        paid = [one for one in self.charges[:-1] if one.billed == "yes"]
-        if not paid:
-            return None
-        usage = sum((one.usage for one in paid if one.usage is not None), NO_USAGE)
-        return Charge("yes", usage, _sum([one.cost_usd for one in paid]))
+    def _paid(self) -> Charge | None:
+        """All that was certainly billed so far, as one charge."""
+        before, last = self.before_last, self._last
+        if last is None or last.billed != "yes":
+            return before
+        return last if before is None else _both(before, last)
 
 
-def _sum(costs: list[float | None]) -> float | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if costs and len(known) == len(costs) else None
+def _both(a: Charge, b: Charge) -> Charge:
+    cost = None if a.cost_usd is None or b.cost_usd is None else a.cost_usd + b.cost_usd
+    return Charge("yes", (a.usage or NO_USAGE) + (b.usage or NO_USAGE), cost)

@@ -15,6 +15,7 @@ from batchllm.settings import Settings, checked
 ENV_PREFIX = "BATCHLLM_"
 WORKING_FILE = "batchllm.toml"
 _TABLES = ("body", "timeouts", "retries", "sizes", "providers", "simulator", "prices", "schemas")
+_ENDPOINT = ("provider", "base_url", "serve")
 _PATHS = ("schema", "media_root", "ca_file")
 
 
@@ -59,11 +60,11 @@ def _merge(merged: dict[str, Any], values: Mapping[str, Any], origin: dict[str, 
         else:
             merged[key] = value
         origin[key] = where
-    # A later file that names another endpoint does not inherit the earlier one's address.
-    if "provider" in values and "base_url" not in values and "base_url" in merged:
-        del merged["base_url"]
-    if "base_url" in values and "provider" not in values and "provider" in merged:
-        del merged["provider"]
+    # A later layer that names another endpoint inherits nothing of the earlier one.
+    if any(name in values for name in _ENDPOINT):
+        for name in _ENDPOINT:
+            if name not in values:
+                merged.pop(name, None)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _from_environment(environment: Mapping[str, str], files: Mapping[str, Any]) 
     # Set for the whole login, not for this job: it replaces a base_url or means OpenAI's, but where a file names another
     # provider (the simulator, say) it must not turn that run into a bill. BATCHLLM_BASE_URL is the stronger word.
     unsaid = "base_url" not in values and "provider" not in values
-    if ambient and unsaid and files.get("provider") in (None, "openai"):
+    if ambient and unsaid and "serve" not in files and files.get("provider") in (None, "openai"):
         values["base_url"] = ambient
     return values
 

@@ -87,6 +87,10 @@ class Findings:
 
     def add(self, flaw: Flaw, finding: Finding, count: int = 1) -> None:
         self.counts[flaw] += count
+        self.show(flaw, finding)
+
+    def show(self, flaw: Flaw, finding: Finding) -> None:
+        """Keep an example of what was counted already."""
         shown = self.examples.setdefault(flaw, [])
         if len(shown) < SHOWN:
             shown.append(finding)

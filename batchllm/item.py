@@ -23,6 +23,7 @@ from batchllm.billing import Bill, Charge, Price, cost_usd
 from batchllm.protocols import Assembler, Endpoint
 from batchllm.providers import Provider, request_url
 from batchllm.records import Record, usage_json
+from batchllm.redaction import Redactor
 from batchllm.settings import Retries
 from batchllm.strictjson import dumps, loads, one_line
 from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Verdict
@@ -30,6 +31,9 @@ from batchllm.validation import Judgement, Problem, Schema, complaint, judge
 
 
 BYTES_PER_TOKEN = 4
+UNSENT = Charge("no")
+URLS = 1000
+"""Addresses kept; a job that names more models than this at an endpoint with one address for each works them out anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,17 @@ class Route:
     stream: bool | None
     settings_digest: str
     prices: Callable[[str], Price | None]
+    redactor: Redactor = field(default=Redactor(None), repr=False)  # noqa: RUF009 - it never changes
+    _urls: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def url(self, path: str, model: str) -> str:
+        """The absolute address of a request, worked out once for each path and model."""
+        found = self._urls.get((path, model))
+        if found is None:
+            if len(self._urls) >= URLS:
+                self._urls.clear()
+            found = self._urls[path, model] = request_url(self.provider, self.base_url, path, model)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +108,10 @@ class Item:
         self.request = request
         self.spent = retry.Spent()
         self.bill = Bill()
-        self.last = Charge("no")
+        self.last = UNSENT
         self._endpoint = route.endpoint_for(request.url)
-        self._url = request_url(route.provider, route.base_url, request.url, request.body.get("model", ""))
+        model = request.body.get("model")
+        self._url = route.url(request.url, model if type(model) is str else "")
         self._schema = route.schema_for(request)
         self._assembler: Assembler | None = None
         self._problems: list[Problem] = []
@@ -145,6 +161,7 @@ class Item:
 
     def received(self, reply: Reply, now: float, jitter: float, *, outage: bool = False) -> Step:
         """What a complete HTTP reply comes to. Never raises, whatever the bytes: they are kept in the step."""
+        reply = self.route.redactor.reply(reply)
         raw, body = self._parsed(reply)
         verdict = classify(reply, body, self.route.provider.rules, now=datetime.now(UTC))
         if verdict is None and self._assembler is not None and not self._assembler.finished:
@@ -155,6 +172,7 @@ class Item:
 
     def failed(self, error: TransportError, now: float, jitter: float, *, outage: bool = False) -> Step:
         """What a request without a complete reply comes to; what did arrive is kept."""
+        error = self.route.redactor.failure(error)
         if error.partial and error.status == 200 and self._assembler is None:
             salvaged = _complete_json(error.partial)
             if salvaged:
@@ -173,7 +191,9 @@ class Item:
         """The reply as one line of JSON and as a value; (None, None) where it is no JSON."""
         if self._assembler is not None and 200 <= reply.status < 300:
             body = self._assembler.body()
-            return dumps(body), body
+            raw = dumps(body)
+            clean = self.route.redactor.bytes(raw)  # a stream may have brought the key in pieces
+            return clean, body if clean is raw else loads(clean)
         try:
             body = loads(reply.body)
         except ValueError:

@@ -29,7 +29,7 @@ TRAITS = {
     Kind.REFUSED: Traits(again=True),
     Kind.UNREACHABLE: Traits(again=True),
     Kind.MAYBE_PAID: Traits(again=True, uses_attempt=True, budget=1.0, billed="maybe"),
-    Kind.PAID: Traits(again=True, budget=1.0, billed="yes"),
+    Kind.PAID: Traits(again=True, billed="yes"),
     Kind.FINAL: Traits(again=False),
     Kind.PROBE: Traits(again=True),
     Kind.PAUSE: Traits(again=True),
@@ -72,6 +72,11 @@ def again(verdict: Verdict, spent: Spent, policy: Retries, waited_s: float) -> b
     if same_timeouts(spent):
         return False
     return spent.attempts < policy.max_attempts and waited_s < policy.item
+
+
+def budget_cost(verdict: Verdict) -> float:
+    """Tokens of the retry budget that a retry after this costs; a time-out cost the endpoint most, and counts twice."""
+    return TRAITS[verdict.kind].budget * (2.0 if verdict.code is ErrorCode.TIMEOUT else 1.0)
 
 
 def same_timeouts(spent: Spent) -> bool:

@@ -53,6 +53,8 @@ class Settings(_Frozen):
     insecure_http: bool = False
     provider: str | None = None
     base_url: str | None = None
+    serve: str | None = Field(None, description="the command of a server that lives as long as the run; {port} is a free port")
+    serve_timeout: float = Field(600.0, gt=0, description="seconds until the server of `serve` has to answer")
     api_key_env: str | None = None
     model: str | None = None
     url: str = "/v1/chat/completions"
@@ -174,6 +176,6 @@ def _names_at(path: list[str]) -> list[str]:
 RUN_ONLY = frozenset(
     {"concurrency", "rpm", "tpm", "timeouts", "retries", "sizes", "max_cost", "until", "strict", "on_change", "retry_failed",
      "fresh", "ordered", "limit", "durability", "proxy", "ca_file", "seed", "providers", "simulator", "prices", "media_root",
-     "insecure_http", "api_key_env", "schemas"}
+     "insecure_http", "api_key_env", "schemas", "serve", "serve_timeout"}
 )  # fmt: skip
 """Settings that do not change what is asked; everything else belongs to the fingerprint of a run."""

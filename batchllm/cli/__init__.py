@@ -29,7 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return int(ExitCode.OK)
     except Exception as error:  # the last line of defence: a defect of ours is one sentence too
+        import logging
+
         from batchllm.terminal import say
 
+        logging.getLogger("batchllm").debug("the defect", exc_info=True)
         say(f"batchllm: a defect in batchllm itself ({type(error).__name__}); what was answered is kept, please report it")
         return int(ExitCode.SOFTWARE)

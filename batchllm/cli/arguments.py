@@ -138,11 +138,15 @@ def _status(parser: argparse.ArgumentParser) -> None:
 def _verify(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  batchllm verify jobs/extract.jsonl outputs/extract\n"
-        "  batchllm verify job.jsonl vllm-output.jsonl        (results of another tool, in the Batch API's form)\n\n"
-        "exit codes: 0 proved · 1 refuted, with a list of what does not hold · 65 damaged"
+        "  batchllm verify job.jsonl vllm-output.jsonl           (results of another tool, in the Batch API's form)\n"
+        "  batchllm verify job.jsonl output.jsonl errors.jsonl   (files that belong together)\n\n"
+        "exit codes: 0 proved · 1 refuted, with a list of what does not hold · 65 damaged or unreadable ·\n"
+        "  75 --repair while a run is at work"
     )
     _job(parser)
-    parser.add_argument("results", type=Path, metavar="DIR | FILE", help="an output folder, or any Batch output file")
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="DIR | FILE", help="an output folder, or Batch output files of any tool"
+    )
     parser.add_argument("--repair", action="store_true", help="move damaged lines aside, so that a run asks for them again")
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
 

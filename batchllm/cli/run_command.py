@@ -19,10 +19,13 @@ from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
 from batchllm.cli.flags import configuration_for, folder_for
 from batchllm.configuration import Configuration
+from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
 from batchllm.progress import watcher
+from batchllm.serving import Server, served, stops_as_endings
 from batchllm.supervisor import event_loop, supervise
 from batchllm.terminal import say
+from batchllm.types import Json
 
 DESCRIPTORS_BESIDE = 64
 """File descriptors a run needs beside its connections."""
@@ -34,14 +37,13 @@ def main(args: Namespace) -> int:
         return check_report(args, configuration_for(args))
     configuration = _within_descriptors(configuration_for(args))
     folder = folder_for(args)
-    with simulated_endpoint(configuration) as address:
+    with simulated_endpoint(configuration) as address, served(configuration, folder) as server:
+        address = server.base_url if server is not None else address
         run = Run(parts(configuration, args.job, folder, command=command_line(), base_url=address))
         run.prepare()
         if not args.quiet:
             _introduce(run)
-        with asyncio.Runner(loop_factory=event_loop()) as runner:
-            runner.run(_conduct(run, quiet=args.quiet))
-        summary = run.conclude()
+        summary = _ask(run, server, quiet=args.quiet)
     if not args.quiet:
         closing(summary)
     elif run.ending is not None:
@@ -51,7 +53,26 @@ def main(args: Namespace) -> int:
     return int(summary["ended"]["exit_code"])
 
 
-async def _conduct(run: Run, *, quiet: bool) -> None:
+def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:
+    """Ask for what is pending, and write the end of the run whatever happened in between."""
+    try:
+        if server is not None and run.pending:
+            with stops_as_endings():
+                server.start()
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            runner.run(_conduct(run, server, quiet=quiet))
+    except JobError as ending:  # the server never came to answer
+        run.ending = ending
+    except Exception as error:  # what was answered is in the journal; a defect of ours ends like any other stop
+        logging.getLogger("batchllm").debug("the defect", exc_info=True)
+        run.ending = JobError(ExitCode.SOFTWARE, f"a defect in batchllm itself ({type(error).__name__}); please report it")
+    return run.conclude()
+
+
+async def _conduct(run: Run, server: Server | None, *, quiet: bool) -> None:
+    if server is not None:
+        loop = asyncio.get_running_loop()
+        server.on_end(lambda ending: loop.call_soon_threadsafe(run.stop, ending))
     await supervise(run, watcher(run, quiet=quiet), signals=True)
 
 

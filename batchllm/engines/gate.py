@@ -43,7 +43,8 @@ class Gate:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.throttle.cancelled()
+                now = self._loop.time()
+                self.throttle.cancelled(now, now)
                 self.wake()
             raise
 

@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_never
 
-from batchllm.engines.gate import Gate, GateClosed
 from batchllm.endings import Endings
+from batchllm.engines.deferral import Deferral
+from batchllm.engines.gate import Gate, GateClosed
 from batchllm.errors import JobError, TransportError
 from batchllm.item import Again, Done, Halt, Item, Route, Step
 from batchllm.protocols import Transport
 from batchllm.ratelimit_headers import read_limits
+from batchllm.retry import budget_cost
 from batchllm.throttle import Throttle
 from batchllm.types import Call, Json, Request
 
@@ -59,6 +61,7 @@ class LocalPool:
         self._workers = 0
         self._loop = asyncio.get_running_loop()
         self.gate = Gate(throttle)
+        self._deferral = Deferral(throttle.budget)
         self._room = asyncio.Event()
         self._room.set()
         self._parked_tasks: set[asyncio.Task[None]] = set()
@@ -102,12 +105,20 @@ class LocalPool:
         try:
             while not self.gate.closed:
                 await self._room.wait()
-                request = await self._feeder.next()
+                request = await self._next()
                 if request is None:
                     return
                 await self._ask(request)
         except GateClosed:
             return
+
+    async def _next(self) -> Request | None:
+        """The next line; where none can be read, the run drains: what is in flight has been paid for."""
+        try:
+            return await self._feeder.next()
+        except JobError as error:
+            self.stop(error)
+            return None
 
     async def _ask(self, request: Request) -> None:
         item = Item(self._route, request)
@@ -137,14 +148,14 @@ class LocalPool:
             now = loop.time()
             step = item.failed(error, now, self._jitter(), outage=throttle.breaker.open)
         except asyncio.CancelledError:
-            throttle.cancelled()
+            throttle.cancelled(sent_at, loop.time())
             self._outlet.note(item.abandoned(), item)
             raise
         else:
             now = loop.time()
             limits = read_limits(reply.headers)
             if limits is not None:
-                throttle.saw(limits, now)
+                throttle.saw(limits, sent_at, now)
             step = item.received(reply, now, self._jitter(), outage=throttle.breaker.open)
         self._safe(item, step)
         self._learn(item, step, sent_at, now, reserved)
@@ -167,7 +178,9 @@ class LocalPool:
             assert step.verdict is not None
             throttle.failed(step.verdict, item.request.line, sent_at, now)
         if reserved:
-            throttle.settle(reserved, item.last_tokens(reserved))
+            throttle.settle(sent_at, reserved, item.last_tokens(reserved))
+        if self._deferral:
+            self._deferral.release(idle=throttle.limiter.in_flight == 0)
         ending = self._endings.after(step, item, throttle, now)
         if ending is not None and not self.gate.closed:
             self.stop(ending)
@@ -186,24 +199,27 @@ class LocalPool:
     def _unpark(self, task: asyncio.Task[None]) -> None:
         self.parked -= 1
         self._parked_tasks.discard(task)
-        self._room.set()
+        if self.parked < PARKED_PER_SLOT * self.throttle.limiter.cap:
+            self._room.set()
 
     async def _ask_again(self, item: Item, step: Again) -> None:
         """tenacity holds the loop: it is entered only after a first failure, whose outcome is its first result."""
         pending: Step | None = step
 
         async def attempt() -> Step:
-            nonlocal pending
+            nonlocal pending, step
             if pending is not None:
                 first, pending = pending, None
                 return first
             this = asyncio.current_task()
             assert this is not None
+            await self._afford(step)
             self._parked_tasks.discard(this)  # in flight: a drain waits for it
             try:
-                return await self._send(item, again=True)
+                step = await self._send(item, again=True)
             finally:
                 self._parked_tasks.add(this)
+            return step
 
         retrying = AsyncRetrying(
             retry=retry_if_result(_is_again), wait=_wait, stop=stop_never, sleep=self._sleep, reraise=True
@@ -213,6 +229,13 @@ class LocalPool:
         except GateClosed:
             return
         await self._finish(item, last)
+
+    async def _afford(self, step: Step) -> None:
+        """Wait for a token of the retry budget where this retry needs one; an open breaker is bound enough by itself."""
+        assert isinstance(step, Again)
+        cost = budget_cost(step.verdict)
+        if cost and not self.throttle.breaker.open:
+            await self._deferral.take(cost, idle=self.throttle.limiter.in_flight == 0)
 
     async def _sleep(self, seconds: float) -> None:
         if self.gate.closed:

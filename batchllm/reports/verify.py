@@ -1,95 +1,32 @@
 """Proves that every line of a job has exactly one record, to exactly that request, or says which do not.
 
-A fold over `results.jsonl`, `errors.jsonl` and `attempts.jsonl` against an index of the job: about 32 bytes a line.
+A fold over `results.jsonl`, `errors.jsonl` and `attempts.jsonl` against an index of the job.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from batchllm.findings import Finding, Findings, Flaw
+from batchllm.findings import SHOWN, Finding, Findings, Flaw
 from batchllm.journal.errors_file import NAME as ERRORS
-from batchllm.journal.index import JobIndex, State
+from batchllm.journal.index import State
 from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.journal.manifest import Manifest
-from batchllm.journal.replay import MAX_RECORD
-from batchllm.journal.soundness import (
-    OF_THE_JOB,
-    damage,
-    failure_flaw,
-    note_damage,
-    parsed,
-    repeats_key,
-    result_flaw,
-)
-from batchllm.journal.totals import Totals
+from batchllm.journal.sound_records import Broken, sound_records
+from batchllm.journal.soundness import OF_THE_JOB, damage, failure_flaw, note_damage, result_flaw
+from batchllm.journal.totals import Totals, disagreements
 from batchllm.sources.job_file import JobFile
-from batchllm.sources.raw_lines import raw_lines
-from batchllm.survey import Survey, survey
+from batchllm.standing import ANSWERED, CHANGED, FAILED, NONE, OTHER, Wanted, read_lines
 from batchllm.types import BadLine, Json, Request
-from batchllm.validation import Schema
-
-NONE, ANSWERED, FAILED, CHANGED, OTHER = range(5)
-"""What a line of the job has: no record, an answer, a failure, a record of other content, of other settings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which lines are answered under a schema. `number` gives 0 for none, else a number that `schemas` may know."""
-
-    number: Callable[[Request], int] = lambda _: 0
-    schemas: Mapping[int, Schema] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Lines:
-    """The job as it is now: its index, and for each line what it has (`marks`) and which record of results that is."""
-
-    found: Survey
-    last: int
-    """The last line within the run's `--limit`."""
-    schema: bytearray
-    marks: bytearray
-    records: array[int]
-
-    @property
-    def index(self) -> JobIndex:
-        return self.found.index
-
-
-def read_lines(job: JobFile, limit: int | None, wanted: Wanted) -> Lines:
-    """Read the whole job, also what lies beyond the limit."""
-    schema = bytearray()
-    last = 0
-
-    def counted() -> Iterator[Request | BadLine]:
-        nonlocal last
-        for number, one in enumerate(job, 1):
-            if limit is None or number <= limit:
-                last = one.line
-            yield one
-
-    def watch(request: Request) -> None:
-        number = wanted.number(request)
-        if number:
-            schema.extend(bytes(request.line + 1 - len(schema)))
-            schema[request.line] = number
-
-    found = survey(counted(), None, watch)
-    size = found.last_line + 1
-    schema.extend(bytes(size - len(schema)))
-    return Lines(found, last, schema, bytearray(size), array("I", bytes(4 * size)))
 
 
 class Verification:
     """Holds one folder against one job. `run` reads everything once; `findings` and `counts` say what came of it."""
 
-    def __init__(self, job: JobFile, folder: Path, manifest: Manifest, wanted: Wanted = Wanted()) -> None:  # noqa: B008 - frozen
+    def __init__(self, job: JobFile, folder: Path, manifest: Manifest, wanted: Wanted, findings: Findings) -> None:
         self.folder = folder
-        self.findings = Findings()
+        self.findings = findings
         self.totals = Totals()
         self.results = self.errors = self.attempts = 0
         self.removed = self.superseded = self.rechecked = 0
@@ -110,58 +47,39 @@ class Verification:
         self._without_record()
 
     def counts(self) -> dict[str, int]:
-        """As `request_counts` of a summary: the lines within the run's limit, by where they stand."""
-        lines, last = self._lines, self._lines.last + 1
-        answered, failed = lines.marks.count(ANSWERED, 0, last), lines.marks.count(FAILED, 0, last)
-        invalid = sum(line < last for line in lines.index.lines(State.INVALID))
-        total = sum(state is not State.BLANK for state in map(lines.index.state, range(last)))
-        return {"total": total, "completed": answered, "failed": failed, "pending": total - answered - failed,
-                "invalid_lines": invalid}  # fmt: skip
+        return self._lines.counts()
 
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    def _read(
-        self, name: str, broken: Callable[[Json], str | None] | None, *, at_work: bool
-    ) -> Iterator[tuple[int, Json]]:
-        """The records of one file that can be read at all; the others are findings."""
-        path = self.folder / name
-        if not path.is_file():
+    def check_totals(self, summary: Json | None, doubt: str | None) -> None:
+        """Hold `summary.json` against what was read; `doubt` says why it cannot be expected to agree."""
+        doubt = doubt or self._doubt()
+        if summary is None or doubt:
+            why = doubt or "there is no summary.json: the last run did not reach its end"
+            self.findings.add(Flaw.NOT_CHECKED, Finding(f"the totals: {why}"))
             return
-        whole = ends_whole(path)
-        bad: tuple[int, str] | None = None
-        number = 0
-        flaw = Flaw.DAMAGED if broken else Flaw.MALFORMED  # errors.jsonl is derived: a run writes it anew
-        for number, raw in raw_lines(path, MAX_RECORD):
-            if bad is not None:
-                self._add(flaw, name, *bad)
-                bad = None
-            try:
-                record = parsed(raw)
-                problem = broken(record) if broken else None
-            except ValueError as error:
-                bad = number, str(error)
-                continue
-            if problem:
-                bad = number, problem
-                continue
-            self._repeated(name, number, raw, record)
-            yield number, record
-        if not whole and not at_work:
-            self._add(Flaw.TORN, name, number, "there is no line feed at its end")
-        elif bad is not None and whole:
-            self._add(flaw, name, *bad)
+        for message in (*disagreements(self.counts(), summary), *self.totals.disagreements(summary)):
+            self.findings.add(Flaw.TOTALS, Finding(message, file="summary.json"))
 
-    def _repeated(self, name: str, number: int, raw: bytes | int, record: Json) -> None:
-        assert isinstance(raw, bytes)
-        whose = repeats_key(raw, record)
-        if whose:
-            flaw = Flaw.REPEATED_KEY if whose == "ours" else Flaw.REPLY_REPEATS_KEY
-            self._add(flaw, name, number, "a key stands twice in one object", custom_id=str(record.get("custom_id")))
+    def _doubt(self) -> str | None:
+        """The fold follows the records that are there; where some are superseded or gone, the bill is larger."""
+        counts = self.findings.counts
+        if self.superseded or counts[Flaw.CHANGED] or counts[Flaw.OTHER_SETTINGS]:
+            return "there are superseded records"
+        return "there are damaged lines" if counts[Flaw.DAMAGED] or counts[Flaw.TORN] else None
 
-    def _add(
-        self, flaw: Flaw, file: str, at: int, message: str, *, line: int = 0, custom_id: str = "", count: int = 1
-    ) -> None:
-        self.findings.add(flaw, Finding(message, line, custom_id, file, at), count)
+    def accept_removed(self, removed: int | None) -> None:
+        """Answers to lines the job no longer has are no fault where the last run named as many of them itself."""
+        counts, examples = self.findings.counts, self.findings.examples
+        if removed and removed == self.removed == counts[Flaw.UNKNOWN_CUSTOM_ID]:
+            counts[Flaw.REMOVED] = counts.pop(Flaw.UNKNOWN_CUSTOM_ID)
+            examples[Flaw.REMOVED] = examples.pop(Flaw.UNKNOWN_CUSTOM_ID)
+
+    def _read(self, name: str, broken: Broken | None, *, at_work: bool) -> Iterator[tuple[int, Json]]:
+        # errors.jsonl is derived: what is broken in it is written anew by the next run and lost nothing.
+        flaw = Flaw.DAMAGED if broken else Flaw.MALFORMED
+        return sound_records(self.folder / name, broken, self.findings, flaw=flaw, growing=at_work)
+
+    def _add(self, flaw: Flaw, file: str, at: int, message: str, *, line: int = 0, custom_id: str = "") -> None:
+        self.findings.add(flaw, Finding(message, line, custom_id, file, at))
 
     # -- results -------------------------------------------------------------------------------------------------
 
@@ -270,10 +188,9 @@ class Verification:
             flaw = flaws[mark]
             if flaw is Flaw.PENDING and line > lines.last:
                 flaw = Flaw.BEYOND_LIMIT
-            if self.findings.wants(flaw):
+            if self.findings.counts[flaw] < SHOWN:
                 missing[line] = flaw
             self.findings.counts[flaw] += 1
-            self.findings.expect(flaw)
         for one in self._named(missing):
             self.findings.show(missing[one.line], Finding(messages[lines.marks[one.line]], one.line, one.custom_id))
 
@@ -287,13 +204,3 @@ class Verification:
                 yield one
             if one.line >= last:
                 return
-
-
-def ends_whole(path: Path) -> bool:
-    """Whether a file ends in a line feed, or is empty."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        if not size:
-            return True
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"

@@ -109,6 +109,8 @@ def _spoiled(made: Answer, ask: Ask, fault: Fault | None, key: int) -> Answer:
         case "length":
             return replace(made, text=made.text[: len(made.text) // 2], finish="length", tool_calls=())
         case "invalid_json":
+            if made.tool_calls:
+                return replace(made, tool_calls=tuple(replace(call, arguments=call.arguments[:-1]) for call in made.tool_calls))
             return replace(made, text=pieces(_wrong("".join(made.text), ask.schema, key)))
         case _:
             return made

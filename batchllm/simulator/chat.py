@@ -4,10 +4,10 @@ from typing import Any
 
 from batchllm.simulator import sse
 from batchllm.simulator.answers import Answer, Ask, answer
-from batchllm.simulator.formats import asks_to_think, forced_tools, guided_schema, token_limit, wanted_schema
-from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Frame, Made
+from batchllm.simulator.formats import asks_to_think, forced_tools, guided_schema, token_limit, told_schema, wanted_schema
+from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Frame, Made, usage_asked
 from batchllm.simulator.seeds import mix
-from batchllm.simulator.tokens import estimate_messages, last_user_text, pieces
+from batchllm.simulator.tokens import estimate_messages, last_user_text, message_text, pieces
 from batchllm.simulator.usage import cached_tokens, chat_usage
 
 _SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
@@ -24,17 +24,25 @@ def made(call: Call) -> Made:
     shown = _reasoning_shape(call)
     ask = Ask(
         prompt=last_user_text(body["messages"]),
-        schema=wanted_schema(body.get("response_format")) or guided_schema(body),
+        schema=_schema(call),
         tools=forced_tools(body),
         max_tokens=token_limit(body, "max_completion_tokens", "max_tokens"),
         thinks=shown != "off",
     )
-    keys = [mix(call.key, index) for index in range(body.get("n") or 1)]
+    several = body.get("n") or 1 if call.dialect.several else 1
+    keys = [mix(call.key, index) for index in range(several)]
     answers = [answer(ask, key, options.answer_words, options.reasoning_words, call.fault) for key in keys]
     prompt, completion = prompt_tokens(body), sum(one.tokens for one in answers)
     usage = _usage(call, prompt, completion, sum(len(one.thought) for one in answers))
     frames = (lambda: _frames(call, answers, usage, shown)) if call.streams else None
     return Made(_whole(call, answers, usage, shown), prompt, completion, frames)
+
+
+def _schema(call: Call) -> Any:
+    told = told_schema(map(message_text, call.body["messages"]))
+    if not call.dialect.formats:
+        return told
+    return wanted_schema(call.body.get("response_format"), told) or guided_schema(call.body)
 
 
 def _reasoning_shape(call: Call) -> str:
@@ -112,8 +120,10 @@ def _content_pieces(one: Answer, shown: str) -> list[str]:
 def _frames(call: Call, answers: list[Answer], usage: dict[str, Any], shown: str) -> list[Frame]:
     """The chunks: role, thoughts, content or tool calls, finish; then usage if asked for, and [DONE]."""
     head = _head(call, "chat.completion.chunk")
-    with_usage = (call.body.get("stream_options") or {}).get("include_usage") is True
-    if with_usage:
+    with_usage = usage_asked(call)
+    if call.dialect.stream_usage == "every_chunk":
+        head["usage"] = usage
+    elif with_usage:
         head["usage"] = None
     frames: list[Frame] = []
     if call.dialect.comment:
@@ -122,17 +132,21 @@ def _frames(call: Call, answers: list[Answer], usage: dict[str, Any], shown: str
         results = [{"prompt_index": 0, "content_filter_results": _SAFE}]
         frames.append((sse.data({**head, "choices": [], "prompt_filter_results": results}), 0))
     for index, one in enumerate(answers):
-        frames += _choice_frames(call, head, index, one, shown)
+        frames += _choice_frames(call, head, index, one, shown, usage)
     if with_usage:
         frames.append((sse.data({**head, "choices": [], "usage": usage}), 0))
-    frames.append((sse.DONE, 0))
+    if call.dialect.done_marker:
+        frames.append((sse.DONE, 0))
     return frames
 
 
-def _choice_frames(call: Call, head: dict[str, Any], index: int, one: Answer, shown: str) -> list[Frame]:
+def _choice_frames(
+    call: Call, head: dict[str, Any], index: int, one: Answer, shown: str, usage: dict[str, Any]
+) -> list[Frame]:
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return sse.data({**head, "choices": [choice]})
+        told = {"usage": usage} if finish and call.dialect.stream_usage == "finish" else {}
+        return sse.data({**head, "choices": [choice], **told})
 
     frames = [(chunk({"role": "assistant", "content": ""}), 0)]
     for number, (delta, tokens) in enumerate(_deltas(one, shown)):

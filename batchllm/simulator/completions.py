@@ -4,8 +4,8 @@ from typing import Any
 
 from batchllm.simulator import sse
 from batchllm.simulator.answers import Answer, Ask, answer
-from batchllm.simulator.formats import guided_schema, token_limit
-from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Frame, Made
+from batchllm.simulator.formats import guided_schema, told_schema, token_limit, wanted_schema
+from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Frame, Made, usage_asked
 from batchllm.simulator.seeds import mix
 from batchllm.simulator.tokens import estimate
 from batchllm.simulator.usage import cached_tokens, chat_usage
@@ -29,7 +29,8 @@ def prompt_tokens(body: dict[str, Any]) -> int:
 def made(call: Call) -> Made:
     """`n` continuations of each prompt, numbered through."""
     body, options = call.body, call.options
-    asks = [_ask(body, prompt) for prompt in prompts(body) for _ in range(body.get("n") or 1)]
+    several = body.get("n") or 1 if call.dialect.several else 1
+    asks = [_ask(call, prompt) for prompt in prompts(body) for _ in range(several)]
     answers = [answer(ask, mix(call.key, index), options.answer_words, 0, call.fault) for index, ask in enumerate(asks)]
     prompt, completion = prompt_tokens(body), sum(one.tokens for one in answers)
     usage = chat_usage(call.dialect, prompt, completion, cached_tokens(prompt, options.cached_share), 0)
@@ -39,11 +40,14 @@ def made(call: Call) -> Made:
     return Made(whole, prompt, completion, frames)
 
 
-def _ask(body: dict[str, Any], prompt: str | list[int]) -> Ask:
+def _ask(call: Call, prompt: str | list[int]) -> Ask:
+    body = call.body
     text = prompt if isinstance(prompt, str) else ""
+    told = told_schema([text])
+    formatted = wanted_schema(body.get("response_format"), told) if call.dialect.formats else told
     return Ask(
         prompt=text,
-        schema=guided_schema(body),
+        schema=guided_schema(body) or formatted,
         max_tokens=token_limit(body, "max_tokens") or _DEFAULT_TOKENS,
         echo=text if body.get("echo") is True else "",
     )
@@ -65,9 +69,12 @@ def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
 
 def _frames(call: Call, answers: list[Answer], usage: dict[str, Any]) -> list[Frame]:
     head, frames = _head(call), list[Frame]()
+    if call.dialect.stream_usage == "every_chunk":
+        head["usage"] = usage
+    at_finish = {"usage": usage} if call.dialect.stream_usage == "finish" else {}
     for index, one in enumerate(answers):
         frames += [(sse.data({**head, "choices": [_choice(index, piece, None)]}), 1) for piece in one.text]
-        frames.append((sse.data({**head, "choices": [_choice(index, "", one.finish)]}), 0))
-    if (call.body.get("stream_options") or {}).get("include_usage") is True:
+        frames.append((sse.data({**head, "choices": [_choice(index, "", one.finish)], **at_finish}), 0))
+    if usage_asked(call):
         frames.append((sse.data({**head, "choices": [], "usage": usage}), 0))
-    return [*frames, (sse.DONE, 0)]
+    return [*frames, (sse.DONE, 0)] if call.dialect.done_marker else frames

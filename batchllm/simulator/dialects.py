@@ -1,7 +1,7 @@
 """What differs between endpoints that all call themselves OpenAI-compatible: one row each.
 
-The rows follow the vendors' documentation and bug reports of other clients; none was recorded from a live
-endpoint. A wrong row is mended here and nowhere else.
+The rows follow the vendors' documentation and bug reports of other clients; only those of vLLM and transformers
+were held against a live server (docs/servers.md). A wrong row is mended here and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,8 @@ class Dialect:
     retry_after_ms: bool = True
     reasoning: ReasoningShape = "hidden"
     """Where the thoughts go when a request asks for thinking; hidden: counted, not shown."""
-    request_id_header: str = "x-request-id"
+    request_id_header: str | None = "x-request-id"
+    """None: a request gets no id that is told."""
     key_header: str = "authorization"
     empty_first_chunk: bool = False
     """Azure: a stream starts with a chunk whose `choices` is empty."""
@@ -43,8 +44,20 @@ class Dialect:
     """400 where `response_format` is `json_object` and no message says "json"."""
     thinking_needs_stream: bool = False
     """400 where `enable_thinking` is set without `stream`."""
-    cache_usage: Literal["details", "deepseek", "none"] = "details"
-    """How cached prompt tokens are told."""
+    cache_usage: Literal["details", "deepseek", "null", "none"] = "details"
+    """How cached prompt tokens and thoughts are told; `null` and `none`: not at all."""
+    stream_usage: Literal["asked", "every_chunk", "finish"] = "asked"
+    """Where a stream's usage stands: in a chunk of its own where it was asked for, or always, and where."""
+    done_marker: bool = True
+    """A stream ends with `[DONE]`."""
+    streams_responses: bool = False
+    """`/v1/responses` streams unless told not to."""
+    formats: bool = True
+    """`response_format` holds the answer to its schema; otherwise it is taken and ignored."""
+    several: bool = True
+    """`n` answers are given; otherwise one, whatever `n` says."""
+    usage_options_for_responses: bool = True
+    """`stream_options.include_usage` on `/v1/responses` is ignored; otherwise 400."""
 
 
 def _rows(*rows: Dialect) -> dict[str, Dialect]:
@@ -52,7 +65,7 @@ def _rows(*rows: Dialect) -> dict[str, Dialect]:
 
 
 DIALECTS: Mapping[str, Dialect] = _rows(
-    Dialect("openai", json_word_rule=True),
+    Dialect("openai", json_word_rule=True, usage_options_for_responses=False),
     Dialect(
         "azure",
         error_shape=refusals.azure_shape,
@@ -63,6 +76,7 @@ DIALECTS: Mapping[str, Dialect] = _rows(
         empty_first_chunk=True,
         content_filter_results=True,
         json_word_rule=True,
+        usage_options_for_responses=False,
     ),
     Dialect(
         "dashscope",
@@ -79,6 +93,7 @@ DIALECTS: Mapping[str, Dialect] = _rows(
         "siliconflow",
         error_shape=refusals.siliconflow_shape,
         words=wordings.SILICONFLOW,
+        stream_usage="every_chunk",
         rate_headers="none",
         retry_after=False,
         retry_after_ms=False,
@@ -129,7 +144,24 @@ DIALECTS: Mapping[str, Dialect] = _rows(
         rate_headers="none",
         retry_after=False,
         retry_after_ms=False,
-        reasoning="reasoning_content",
+        reasoning="reasoning",
+        request_id_header=None,
+        cache_usage="null",
+    ),
+    Dialect(
+        "transformers",
+        error_shape=refusals.detail_shape,
+        words=wordings.TRANSFORMERS,
+        rate_headers="none",
+        retry_after=False,
+        retry_after_ms=False,
+        reasoning="think",
+        cache_usage="none",
+        stream_usage="finish",
+        done_marker=False,
+        streams_responses=True,
+        formats=False,
+        several=False,
     ),
 )
 

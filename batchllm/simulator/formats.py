@@ -1,5 +1,7 @@
 """What a request wants its answer to look like: response formats, tools, token limits, thinking. Pure."""
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from batchllm.simulator.answers import Tool
@@ -15,17 +17,34 @@ ANY_OBJECT: dict[str, Any] = {
 """What a `json_object` answer is drawn from."""
 
 
-def wanted_schema(response_format: Any) -> Any:
-    """The schema in `response_format` of chat (`json_schema.schema`) or `text.format` of responses."""
+def wanted_schema(response_format: Any, told: Any = None) -> Any:
+    """The schema in `response_format` of chat (`json_schema.schema`) or `text.format` of responses.
+
+    `told` is the one the prompt tells: what a model keeps to that is held to JSON only, or to nothing.
+    """
     if not isinstance(response_format, dict):
-        return None
+        return told
     if response_format.get("type") == "json_object":
-        return ANY_OBJECT
+        return told or ANY_OBJECT
     if response_format.get("type") != "json_schema":
         return None
     inner = response_format.get("json_schema")
     schema = inner.get("schema") if isinstance(inner, dict) else response_format.get("schema")
     return ANY_OBJECT if schema is None else schema
+
+
+def told_schema(texts: Iterable[str]) -> Any:
+    """The first JSON object behind the words "JSON Schema" in a prompt; None where there is none."""
+    for text in texts:
+        at = text.find("JSON Schema")
+        start = text.find("{", at) if at >= 0 else -1
+        if start < 0:
+            continue
+        try:
+            return json.JSONDecoder().raw_decode(text, start)[0]
+        except ValueError:
+            continue
+    return None
 
 
 def guided_schema(body: dict[str, Any]) -> Any:

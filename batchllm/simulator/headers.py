@@ -12,7 +12,7 @@ _DAILY = 2000
 
 
 def common(dialect: Dialect, request_id: str) -> Headers:
-    return [MARK, (dialect.request_id_header, request_id)]
+    return [MARK, *([(dialect.request_id_header, request_id)] if dialect.request_id_header else [])]
 
 
 def waiting(dialect: Dialect, wait_s: float) -> Headers:

@@ -122,5 +122,13 @@ def openrouter_shape(no: Refusal, message: str, _: str) -> dict[str, Any]:
     }
 
 
+def detail_shape(no: Refusal, message: str, _: str) -> dict[str, Any]:
+    """FastAPI's own: no error object, no code."""
+    return {"detail": message}
+
+
 def vllm_shape(no: Refusal, message: str, _: str) -> dict[str, Any]:
+    """A wrong key is answered before the server's own error shape is known."""
+    if no.status == 401:
+        return {"error": message}
     return {"error": {"message": message, "type": no.type, "param": no.param, "code": no.status}}

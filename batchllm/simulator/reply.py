@@ -38,6 +38,12 @@ class Call:
         return f"{prefix}{self.key:016x}"
 
 
+def usage_asked(call: Call) -> bool:
+    """Whether a chunk of its own tells the usage at the end of the stream."""
+    options = call.body.get("stream_options") or {}
+    return call.dialect.stream_usage == "asked" and options.get("include_usage") is True
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """An answer that was made and is billed."""

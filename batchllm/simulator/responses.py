@@ -6,10 +6,10 @@ The stream is built from the finished response, so that both always say the same
 from typing import Any
 
 from batchllm.simulator.answers import Answer, Ask, answer
-from batchllm.simulator.formats import asks_to_think, forced_tools, token_limit, wanted_schema
+from batchllm.simulator.formats import asks_to_think, forced_tools, told_schema, token_limit, wanted_schema
 from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Made
 from batchllm.simulator.response_events import frames
-from batchllm.simulator.tokens import content_text, estimate, estimate_messages, last_user_text
+from batchllm.simulator.tokens import content_text, estimate, estimate_messages, last_user_text, message_text
 from batchllm.simulator.usage import cached_tokens, responses_usage
 
 _ECHOED = ("instructions", "max_output_tokens", "temperature", "top_p", "metadata", "text", "reasoning")
@@ -25,7 +25,7 @@ def made(call: Call) -> Made:
     body, options = call.body, call.options
     ask = Ask(
         prompt=_prompt(body["input"]),
-        schema=wanted_schema((body.get("text") or {}).get("format")),
+        schema=_schema(call),
         tools=forced_tools(body),
         max_tokens=token_limit(body, "max_output_tokens"),
         thinks=options.reasoning != "off" or asks_to_think(body),
@@ -33,7 +33,15 @@ def made(call: Call) -> Made:
     one = answer(ask, call.key, options.answer_words, options.reasoning_words, call.fault)
     prompt = prompt_tokens(body)
     whole = _whole(call, one, prompt)
-    return Made(whole, prompt, one.tokens, (lambda: frames(whole)) if call.streams else None)
+    streams = call.streams or (call.dialect.streams_responses and body.get("stream") is not False)
+    return Made(whole, prompt, one.tokens, (lambda: frames(whole)) if streams else None)
+
+
+def _schema(call: Call) -> Any:
+    given = call.body["input"]
+    texts = map(message_text, given) if isinstance(given, list) else [content_text(given)]
+    told = told_schema([str(call.body.get("instructions") or ""), *texts])
+    return wanted_schema((call.body.get("text") or {}).get("format"), told) if call.dialect.formats else told
 
 
 def _prompt(given: Any) -> str:

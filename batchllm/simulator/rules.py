@@ -28,7 +28,16 @@ def objection(endpoint: str, body: dict[str, Any], dialect: Dialect, options: Si
         or _bad_count(body)
         or _unknown_model(body, options)
         or (_chat_rules(body, dialect) if endpoint == "chat" else None)
+        or (_usage_options(body, dialect) if endpoint == "responses" else None)
     )
+
+
+def _usage_options(body: dict[str, Any], dialect: Dialect) -> Objection | None:
+    """OpenAI: a stream of responses always tells its usage, and asking for it is an unknown parameter."""
+    options = body.get("stream_options")
+    if dialect.usage_options_for_responses or not isinstance(options, dict) or "include_usage" not in options:
+        return None
+    return "bad_request", "Unknown parameter: 'stream_options.include_usage'."
 
 
 def _missing(endpoint: str, body: dict[str, Any]) -> Objection | None:

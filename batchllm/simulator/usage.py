@@ -18,6 +18,8 @@ def chat_usage(dialect: Dialect, prompt: int, completion: int, cached: int, thou
     }
     if dialect.cache_usage == "none":
         return usage
+    if dialect.cache_usage == "null":
+        return {**usage, "prompt_tokens_details": None, "completion_tokens_details": None}
     usage["prompt_tokens_details"] = {"cached_tokens": cached}
     usage["completion_tokens_details"] = {"reasoning_tokens": thought}
     if dialect.cache_usage == "deepseek":

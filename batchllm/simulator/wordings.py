@@ -139,3 +139,9 @@ VLLM: Words = {
     "server_error": Refusal(500, "InternalServerError", 500, "EngineCore encountered an issue."),
     "unavailable": Refusal(503, "ServiceUnavailableError", 503, "The server is overloaded."),
 }
+
+TRANSFORMERS: Words = {
+    "bad_request": Refusal(422, None, None, "Unexpected fields in the request."),
+    "not_found": Refusal(400, None, None, "Server is pinned to 'simulated-1'; requested another model."),
+    "server_error": Refusal(500, None, None, "Internal Server Error"),
+}

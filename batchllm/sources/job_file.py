@@ -9,7 +9,7 @@ from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.sources.request_line import RequestLine
 from batchllm.types import BadLine, Request
 
-BATCH_LINES = 32
+BATCH_LINES = 128
 BATCH_BYTES = 1 << 20
 
 

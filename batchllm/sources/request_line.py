@@ -12,6 +12,7 @@ from batchllm.protocols import Endpoint
 from batchllm.sources.raw_lines import TooLong
 from batchllm.strictjson import canonical, loads
 from batchllm.types import BadLine, Json, Request
+from batchllm.validation import from_response_format, own_format
 
 _BATCH_KEYS = frozenset({"custom_id", "method", "url", "body", "metadata", "schema"})
 _ENVELOPE = frozenset({"custom_id", "method", "url", "metadata", "schema", "system", "prompt"})
@@ -65,6 +66,7 @@ class RequestLine:
         problem = endpoint.check(body)
         if problem:
             raise LineError(problem)
+        _refuse_unusable_schema(url, body)
         schema = self._schema(values)
         content = {"url": url, "body": own} if schema is None else {"url": url, "body": own, "schema": schema}
         digest = blake2b(canonical(content), digest_size=16).hexdigest()
@@ -169,6 +171,17 @@ def _refuse_forbidden(body: Json) -> None:
     for key, value in body.items():
         if type(value) is dict and key not in _CONTENT:
             _refuse_forbidden(value)
+
+
+def _refuse_unusable_schema(url: str, body: Json) -> None:
+    """A schema no answer can be checked against is told before anything is paid for."""
+    own = own_format(url, body)
+    if own is None:
+        return
+    try:
+        from_response_format(own)
+    except ValueError as error:
+        raise LineError(f"its own response format: {error}") from None
 
 
 def _short(value: Any) -> str:

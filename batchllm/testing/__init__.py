@@ -4,7 +4,7 @@
     SmallDisk       a disk of so many bytes: short counts, then ENOSPC, and room again when something is removed
     PowerLossDisk   remembers what was synced, and loses the rest to order
     FakeTransport   scripted replies from memory, with a ledger of every request it accepted
-    VirtualLoop     an event loop whose clock jumps to the next timer, for runs of hours in milliseconds
+    VirtualClockLoop  an event loop whose clock jumps to the next timer, for runs of hours in milliseconds
     check_promises  what must hold of an output folder, whatever happened to it
 """
 
@@ -14,7 +14,7 @@ from batchllm.testing.disks import PowerLossDisk, QuickDisk, SmallDisk
 from batchllm.testing.fake_transport import FakeTransport, Ledger, Sent, chat_reply, error_reply
 from batchllm.testing.faulty_storage import Fault, FaultyStorage, Killed
 from batchllm.testing.promises import Findings, check_promises, finished, whole_lines
-from batchllm.testing.virtual_loop import VirtualLoop, run_virtually
+from batchllm.testing.virtual_clock import VirtualClockLoop, run_virtual
 
 __all__ = [
     "FakeTransport",
@@ -28,11 +28,11 @@ __all__ = [
     "QuickDisk",
     "Sent",
     "SmallDisk",
-    "VirtualLoop",
+    "VirtualClockLoop",
     "chat_reply",
     "check_promises",
     "error_reply",
     "finished",
-    "run_virtually",
+    "run_virtual",
     "whole_lines",
 ]

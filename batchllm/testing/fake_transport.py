@@ -16,8 +16,9 @@ from batchllm.protocols import Feed
 from batchllm.types import Call, Json, Reply
 
 Script = Callable[[str, int, Json], Reply | TransportError]
-"""(last user text, how often it was asked before, the body) → what comes back."""
+"""(last user text, how often it was asked before by the ledger's count, the body) → what comes back."""
 
+PASSING = frozenset({0, 429, 500, 502, 503, 504})
 LOOP_TURNS = 3
 """How many turns of the event loop a reply takes, so that several requests are in flight at once."""
 
@@ -35,11 +36,16 @@ class Ledger:
     """Every request accepted, in order, whether or not anybody lived to read its answer."""
 
     entries: list[Sent] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def answers(self, since: int = 0, *, passing: frozenset[int] = frozenset({0, 429, 500, 502, 503, 504})) -> Counter[str]:
+    def note(self, sent: Sent) -> None:
+        self.entries.append(sent)
+        self.asked[sent.text] += 1
+
+    def answers(self, since: int = 0, *, passing: frozenset[int] = PASSING) -> Counter[str]:
         """How often each text got an answer that ends its line: refusals and server errors (`passing`) do not count."""
         return Counter(one.text for one in self.entries[since:] if one.status not in passing)
 
@@ -53,7 +59,6 @@ class FakeTransport:
         self.most_in_flight = 0
         self._script = script
         self._alive = alive
-        self._asked: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,9 +73,8 @@ class FakeTransport:
             raise asyncio.CancelledError
         body = orjson.loads(call.body)
         text = last_user_text(body)
-        outcome = self._script(text, self._asked[text], body)
-        self._asked[text] += 1
-        self.ledger.entries.append(Sent(text, outcome.status))
+        outcome = self._script(text, self.ledger.asked[text], body)
+        self.ledger.note(Sent(text, outcome.status))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

@@ -3,6 +3,7 @@
     cap and AIMD limit   `limiter`    how many in flight
     --rpm, --tpm         `bucket`     how many a minute, reserved before and settled after
     headers              `foresight`  what the server says is left, slowed down for before it refuses
+    learned pace         `pace`       the rate the server bears, from its refusals
     closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced
     outage               `breaker`    nobody answers: knock with one request at a time
     ambiguous quota      `quota`      no money, or only this minute's? one request at a time tells
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 from math import inf
 
+from batchllm.errors import ErrorCode
 from batchllm.throttle.breaker import Breaker
 from batchllm.throttle.bucket import Bucket
 from batchllm.throttle.budget import RetryBudget
 from batchllm.throttle.foresight import Foresight
 from batchllm.throttle.limiter import START, Limiter
+from batchllm.throttle.pace import Pace
 from batchllm.throttle.pause import MajorityPause
 from batchllm.throttle.quota import QuotaProbe
 from batchllm.types import Kind, Limits, Verdict
@@ -25,10 +28,8 @@ __all__ = ["Throttle"]
 
 BURST_S = 1.0
 """A bucket holds one second's worth: several services check a minute's limit over 1 to 10 s windows (Azure, DashScope)."""
-TOKEN_BURST_S = 10.0
-DEFAULT_REFUSAL_WAIT_S = 5.0
 
-_UNREACHABLE = frozenset({Kind.UNREACHABLE, Kind.MAYBE_PAID})
+_TELLS_NOTHING_OF_MONEY = frozenset({Kind.REFUSED, Kind.UNREACHABLE, Kind.MAYBE_PAID, Kind.LOCAL})
 
 
 class Throttle:
@@ -38,13 +39,14 @@ class Throttle:
         self, cap: int, now: float, *, rpm: float | None = None, tpm: float | None = None, start: int = START
     ) -> None:
         self.limiter = Limiter(cap, start)
+        self.pace = Pace(now)
         self.pause = MajorityPause()
         self.breaker = Breaker()
         self.quota = QuotaProbe()
         self.budget = RetryBudget()
         self.foresight = Foresight()
-        self._requests = Bucket(rpm / 60, rpm / 60 * BURST_S, now) if rpm else None
-        self._tokens = Bucket(tpm / 60, tpm / 60 * TOKEN_BURST_S, now) if tpm else None
+        self._requests = Bucket(rpm, BURST_S, now) if rpm else None
+        self._tokens = Bucket(tpm, BURST_S, now) if tpm else None
 
     @property
     def counts_tokens(self) -> bool:
@@ -56,81 +58,95 @@ class Throttle:
         limiter = self.limiter
         if limiter.in_flight >= limiter.limit:
             return inf
-        until = max(self.pause.until, self.breaker.ready_at())
+        wait = self.pause.wait(now)
+        if self.breaker.open:
+            wait = max(wait, self.breaker.ready_at() - now)
         if self.quota.active:
-            until = max(until, self.quota.ready_at())
-        wait = until - now if until > now else 0.0
+            wait = max(wait, self.quota.ready_at() - now)
+        if wait > 0:
+            return wait
+        if self.pace.rate is not None:
+            wait = self.pace.wait(now)
         if self._requests is not None:
             wait = max(wait, self._requests.wait(now, 1.0))
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait(now, tokens))
         if self.foresight.active:
             wait = max(wait, self.foresight.wait(now, tokens))
-        return wait
+        return wait if wait > 0 else 0.0
 
     def sent(self, now: float, tokens: float = 0.0) -> None:
         self.limiter.sent()
-        self.breaker.sent()
+        self.pace.sent(now)
+        if self.pause.still_closed:
+            self.pause.sent(now)
+        if self.breaker.open:
+            self.breaker.sent(now)
         if self.quota.active:
             self.quota.sent()
         if self._requests is not None:
-            self._requests.take(1.0)
+            self._requests.take(now, 1.0)
         if self._tokens is not None:
-            self._tokens.take(tokens)
+            self._tokens.take(now, tokens)
         if self.foresight.active:
             self.foresight.sent(tokens)
 
-    def settle(self, reserved: float, used: float) -> None:
+    def settle(self, sent_at: float, reserved: float, used: float) -> None:
         """Correct the token bucket once a reply told what the request really used."""
         if self._tokens is not None:
-            self._tokens.settle(used - reserved)
+            self._tokens.settle(sent_at, used - reserved)
 
-    def saw(self, limits: Limits, now: float) -> None:
+    def saw(self, limits: Limits, sent_at: float, now: float) -> None:
         """What a reply's headers say is left."""
-        self.foresight.saw(limits, now)
+        self.foresight.saw(limits, sent_at, now)
 
     def succeeded(self, sent_at: float, now: float) -> None:
         self.limiter.left()
-        self.limiter.succeeded(sent_at)
-        self.breaker.answered()
-        self.pause.answered(now)
+        self.limiter.succeeded(sent_at, now)
         self.budget.succeeded()
-        self._certain(sent_at, now)
-        if self.foresight.learning:
-            self.foresight.succeeded(now)
+        self._answered(sent_at, now)
 
-    def cancelled(self) -> None:
+    def _answered(self, sent_at: float, now: float) -> None:
+        """The endpoint works, and takes requests."""
+        self.breaker.answered(sent_at)
+        self.pause.answered(sent_at, now)
+        if self.quota.active and self.quota.answered(sent_at):
+            self.limiter.slow_down()  # a throttle after all: come back slowly
+
+    def cancelled(self, sent_at: float, now: float) -> None:
         """A request ended without an outcome of its own."""
         self.limiter.left()
-        self.breaker.gone()
-        self.quota.gone()
+        self.breaker.gone(sent_at)
+        self.quota.gone(sent_at, now)
 
     def failed(self, verdict: Verdict, line: int, sent_at: float, now: float) -> None:
         """Count a request that did not bring an answer; what it tells of the endpoint depends on its kind."""
-        limiter = self.limiter
-        limiter.left()
-        if verdict.kind is Kind.REFUSED:
-            self.breaker.answered()
-            self._refused(verdict, sent_at, now)
-        elif verdict.kind in _UNREACHABLE:
-            limiter.troubled()
-            self.breaker.failed(line, now)
-        elif verdict.kind is Kind.LOCAL:
-            limiter.shrink_to(max(1, limiter.in_flight))
-        elif verdict.kind is Kind.PROBE:
-            self.breaker.answered()
+        kind = verdict.kind
+        self.limiter.left()
+        if kind is Kind.PROBE:
+            self.breaker.answered(sent_at)
             self.quota.doubted(sent_at, now)
+            return
+        if kind in _TELLS_NOTHING_OF_MONEY:
+            self.quota.gone(sent_at, now)
+        if kind is Kind.REFUSED:
+            self._refused(verdict, sent_at, now)
+        elif kind is Kind.UNREACHABLE or kind is Kind.MAYBE_PAID:
+            self.limiter.troubled()
+            self.breaker.failed(line, sent_at, now, reached=kind is Kind.MAYBE_PAID)
+        elif kind is Kind.LOCAL:
+            self.breaker.gone(sent_at)
+            self.limiter.shrink_to(max(1, self.limiter.in_flight))
         else:
-            self.breaker.answered()
-            self.pause.answered(now)
-            self._certain(sent_at, now)
-
-    def _certain(self, sent_at: float, now: float) -> None:
-        if self.quota.active and self.quota.answered(sent_at):
-            self.limiter.refused(sent_at, now, 0.0, slow_ramp=True)  # a throttle after all: come back slowly
+            self._answered(sent_at, now)
 
     def _refused(self, verdict: Verdict, sent_at: float, now: float) -> None:
         hint = verdict.after_s or 0.0
-        if self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp):
-            self.foresight.refused(now)
-        self.pause.refused(now, hint or DEFAULT_REFUSAL_WAIT_S)
+        self.breaker.answered(sent_at)
+        if verdict.code is ErrorCode.SERVER_ERROR:
+            self.breaker.unavailable(now)
+        self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
+        knocking = self.pause.still_closed
+        self.pause.refused(sent_at, now, hint)
+        if not knocking:  # a closed door tells nothing of the rate that passes an open one
+            self.pace.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)

@@ -9,7 +9,8 @@ REFILL = 0.1
 class RetryBudget:
     """100 tokens; a budgeted retry takes one, two after a time-out; each success gives back a tenth.
 
-    Without a token a retry is put off until successes refill the budget, or until `deferred_s` has passed: a batch can wait.
+    Without a token a retry is put off, not failed: until successes have refilled the budget, or until nothing else is in
+    flight, since one request at a time is no storm.
     """
 
     __slots__ = ("_tokens",)
@@ -19,11 +20,11 @@ class RetryBudget:
 
     def succeeded(self) -> None:
         if self._tokens < FULL:
-            self._tokens += REFILL
+            self._tokens = min(FULL, self._tokens + REFILL)
 
     def take(self, cost: float) -> bool:
         """Take a retry's cost; False if the budget is used up."""
-        if self._tokens < cost:
+        if self._tokens < cost - 1e-9:
             return False
         self._tokens -= cost
         return True

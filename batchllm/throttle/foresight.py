@@ -1,99 +1,93 @@
-"""Slowing down before a refusal comes: from what reply headers say is left, or from the rate refusals have taught."""
+"""Slowing down before a refusal comes, from what reply headers say is left."""
 
 from __future__ import annotations
 
-from batchllm.throttle.bucket import Bucket
 from batchllm.types import Limits
 
-MEASURE_S = 5.0
-GROWTH = 1.05
-CUT = 0.9
 NEAR = 0.5
 """A limit is watched once less than this share of it is left: before that it is nobody's concern."""
+FRESH = 0.25
+COUNTABLE = 10
+BELOW = 0.98
+BURST_S = 0.1
+
+
+class Allowance:
+    """What one limit, of requests or of tokens, still allows; idle while plenty is left.
+
+    What is `remaining` is spread over the time until the `reset`. That fits both kinds of server: where a window ends
+    then, it is used up exactly; where a bucket is full again then (OpenAI's documentation of its headers), it settles
+    at half a bucket and the bucket's own rate. News that is old against the bucket's size tells that rate only.
+    """
+
+    __slots__ = ("_at", "_level", "_rate", "_until", "active")
+
+    def __init__(self) -> None:
+        self.active = False
+        self._rate = 0.0
+        self._level = 0.0
+        self._at = 0.0
+        self._until = 0.0
+
+    def saw(self, limit: int | None, remaining: int | None, reset_s: float | None, sent_at: float, now: float) -> None:
+        if remaining is None:
+            return
+        if remaining >= (1 if limit is None else limit * NEAR):
+            self.active = False
+        elif reset_s is not None and reset_s > 0:
+            self._slow(limit, remaining, reset_s, sent_at, now)
+
+    def _slow(self, limit: int | None, remaining: int, reset_s: float, sent_at: float, now: float) -> None:
+        if not self.active:
+            self.active, self._level, self._at = True, 0.0, now
+        if limit is None:
+            self._rate = 1.0 / reset_s
+            return
+        refill = (limit - remaining) / reset_s
+        fresh = limit >= COUNTABLE and (now - sent_at) * refill <= FRESH * limit
+        self._rate = max(remaining, 0.5) / reset_s if fresh else refill * BELOW
+        # A promise of the past: by then the limit is whole again, whatever it was.
+        self._until = now + reset_s
+
+    def wait(self, now: float, amount: float) -> float:
+        """Seconds until `amount` fits; 0 if now."""
+        burst = max(1.0, self._rate * BURST_S)
+        self._level = min(burst, self._level + (now - self._at) * self._rate)
+        self._at = now
+        missing = min(amount, burst) - self._level
+        return min(missing / self._rate, max(0.0, self._until - now)) if missing > 1e-9 else 0.0
+
+    def sent(self, amount: float) -> None:
+        self._level -= amount
 
 
 class Foresight:
-    """Two pacers, each idle until there is something to pace for.
+    """The allowances of requests and of tokens, as the latest reply tells them."""
 
-    Headers: what is `remaining` is a bucket that refills at (limit - remaining) / reset, since a vendor's reset is the
-    time until it is full again (OpenAI's documentation of x-ratelimit-reset-requests); with no limit named, a reset with
-    nothing remaining is a wait. Refusals: the rate of successes just before a refusal is what the server bears; sending
-    is paced to it, five per cent more after each clean measure of five seconds, a tenth less at each new episode.
-    """
-
-    __slots__ = ("_measure_at", "_measured", "_pace", "_requests", "_tokens", "learning")
+    __slots__ = ("_requests", "_tokens", "active")
 
     def __init__(self) -> None:
-        self._requests: Bucket | None = None
-        self._tokens: Bucket | None = None
-        self._pace: Bucket | None = None
-        self.learning = False
-        self._measure_at = 0.0
-        self._measured = 0
-
-    @property
-    def active(self) -> bool:
-        return self._requests is not None or self._tokens is not None or self._pace is not None
+        self._requests = Allowance()
+        self._tokens = Allowance()
+        self.active = False
 
     @property
     def counts_tokens(self) -> bool:
-        return self._tokens is not None
+        return self._tokens.active
+
+    def saw(self, limits: Limits, sent_at: float, now: float) -> None:
+        self._requests.saw(limits.requests_limit, limits.requests_remaining, limits.requests_reset_s, sent_at, now)
+        self._tokens.saw(limits.tokens_limit, limits.tokens_remaining, limits.tokens_reset_s, sent_at, now)
+        self.active = self._requests.active or self._tokens.active
 
     def wait(self, now: float, tokens: float) -> float:
-        wait = 0.0
-        if self._requests is not None:
-            wait = self._requests.wait(now, 1.0)
-        if self._tokens is not None:
+        wait = self._requests.wait(now, 1.0) if self._requests.active else 0.0
+        if self._tokens.active:
             wait = max(wait, self._tokens.wait(now, tokens))
-        if self._pace is not None:
-            wait = max(wait, self._pace.wait(now, 1.0))
         return wait
 
     def sent(self, tokens: float) -> None:
-        if self._requests is not None:
-            self._requests.take(1.0)
-        if self._tokens is not None:
-            self._tokens.take(tokens)
-        if self._pace is not None:
-            self._pace.take(1.0)
-
-    def saw(self, limits: Limits, now: float) -> None:
-        self._requests = _left(
-            limits.requests_limit, limits.requests_remaining, limits.requests_reset_s, now, self._requests
-        )
-        self._tokens = _left(limits.tokens_limit, limits.tokens_remaining, limits.tokens_reset_s, now, self._tokens)
-
-    def succeeded(self, now: float) -> None:
-        self._measured += 1
-        if now - self._measure_at >= MEASURE_S:
-            rate = self._measured / (now - self._measure_at)
-            if self._pace is not None and rate > self._pace.rate * 0.8:
-                self._pace.rate *= GROWTH
-            self._measure_at, self._measured = now, 0
-
-    def refused(self, now: float) -> None:
-        """A new episode of refusals: learn the rate, or find the learned one too high."""
-        self.learning = True
-        elapsed = now - self._measure_at
-        if self._pace is not None:
-            self._pace.rate *= CUT
-        elif self._measured and elapsed >= MEASURE_S / 2:
-            rate = self._measured / elapsed
-            self._pace = Bucket(rate, 1.0, now)
-        self._measure_at, self._measured = now, 0
-
-
-def _left(limit: int | None, remaining: int | None, reset_s: float | None, now: float, old: Bucket | None) -> Bucket | None:
-    if remaining is None or reset_s is None or reset_s <= 0:
-        return old
-    if limit is None:
-        if remaining > 0:
-            return None
-        bucket = Bucket(1.0 / reset_s, 1.0, now)
-        bucket.take(1.0)
-        return bucket
-    if remaining >= limit * NEAR:
-        return None
-    bucket = Bucket((limit - remaining) / reset_s, float(limit), now)
-    bucket.take(limit - remaining)
-    return bucket
+        if self._requests.active:
+            self._requests.sent(1.0)
+        if self._tokens.active:
+            self._tokens.sent(tokens)

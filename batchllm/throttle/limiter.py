@@ -85,6 +85,12 @@ class Limiter:
         self._episode_end = now + max(EPISODE_S, min(hint, EPISODE_MAX_S))
         return True
 
+    def slow_down(self) -> None:
+        """Begin again a good deal lower, whatever the episode."""
+        self._slow_start = False
+        self._growth = GROWTH
+        self._set(max(float(self.floor), self._limit * CUT * CUT))
+
     def troubled(self) -> None:
         """An error that is no refusal: no growth from this round."""
         self._round = 0

@@ -16,6 +16,7 @@ MEASURED = 10
 MEASURED_S = 0.5
 MEASURED_ENOUGH_S = 2.0
 BURST_S = 0.1
+LEAST = 1 / 60
 
 
 class Pace:
@@ -89,7 +90,7 @@ class Pace:
         floor = self._floor(now) * BELOW
         cut = max(floor, rate * (CUT * CUT if slow_ramp else CUT))
         self._growth = WARY if floor >= rate * TIGHT else BOLD
-        self.rate = rate = min(cut, rate * BELOW)
+        self.rate = rate = max(LEAST, min(cut, rate * BELOW))
         if floor >= rate * TIGHT:
             self._hold_until = now + max(HOLD_S, HOLD_SENT / rate, min(HOLD_MAX_S, 2 * hint))
         self._measure_anew(now)

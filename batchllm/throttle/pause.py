@@ -9,29 +9,49 @@ AT_LEAST = 5
 FIRST_S = 5.0
 """The first wait, however long the server says: whoever met the refusal keeps to that, but many servers overstate it."""
 UNTOLD_MAX_S = 60.0
+KNOCK_S = 0.5
+"""Refusals come at once and answers do not: a knock that was not refused by then has been let in."""
 
 
 class MajorityPause:
     """Keeps the outcomes of the last five seconds; `until` is when the pool may send again (monotonic seconds).
 
-    The pool waits as long as the server says, but five seconds at first and then twice as long each time the door turns
-    out to be still closed: there the first refusal is enough. Answers to what was sent before it closed do not count.
+    The pool waits as long as the server says, but five seconds at first. Then one request knocks, and the others follow
+    where it is not refused within half a second; else the pool waits twice as long as before. Answers to what was sent
+    before the door closed do not count.
     """
 
-    __slots__ = ("_bound", "_closed_at", "_outcomes", "_refusals", "_still", "until")
+    __slots__ = ("_bound", "_closed_at", "_knocked_at", "_outcomes", "_refusals", "still_closed", "until")
 
     def __init__(self) -> None:
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=4096)
         self._refusals = 0
         self._bound = FIRST_S
         self._closed_at = float("-inf")
-        self._still = False
+        self.still_closed = False
+        self._knocked_at: float | None = None
         self.until = float("-inf")
 
+    def wait(self, now: float) -> float:
+        """Seconds until one may go, as far as the door is concerned; 0 or less if now."""
+        if self._knocked_at is None:
+            return self.until - now
+        wait = self._knocked_at + KNOCK_S - now
+        if wait <= 0:
+            self._open()
+        return wait
+
+    def _open(self) -> None:
+        self.still_closed, self._knocked_at = False, None
+
+    def sent(self, now: float) -> None:
+        """To be told while `still_closed`."""
+        self._knocked_at = now
+
     def answered(self, sent_at: float, now: float) -> None:
+        if self.still_closed and sent_at >= self._closed_at:
+            self._open()
         # Without a refusal in the window there is no majority to count, and the hot path keeps no list.
-        if self._still and sent_at >= self._closed_at:
-            self._still = False
         if self._refusals:
             self._add(now, refused=False)
 
@@ -40,7 +60,7 @@ class MajorityPause:
         if sent_at < self._closed_at:
             return False
         self._add(now, refused=True)
-        if self._still:
+        if self.still_closed:
             self._bound *= 2
         elif len(self._outcomes) < AT_LEAST or self._refusals * 2 <= len(self._outcomes):
             return False
@@ -51,7 +71,7 @@ class MajorityPause:
         return True
 
     def _close(self, now: float) -> None:
-        self._closed_at, self._still = now, True
+        self._closed_at, self.still_closed, self._knocked_at = now, True, None
         self.until = max(self.until, now + self._bound)
         self._outcomes.clear()
         self._refusals = 0

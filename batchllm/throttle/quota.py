@@ -8,8 +8,9 @@ PROBE_WAITS_S = (60.0, 120.0, 240.0)
 class QuotaProbe:
     """After such an answer the pool stops and one request goes after 60 s, then 120 s, then 240 s.
 
-    Any other answer ends the doubt; the third refused probe makes it `exhausted`. Costs three rejected, unbilled
-    requests and seven minutes, and is right at both kinds of provider without a table. Times are monotonic seconds.
+    Any other answer ends the doubt; the third refused probe makes it `exhausted`. A probe without an answer (time-out,
+    connection) tells nothing and is sent anew after the same wait. Costs three rejected, unbilled requests and seven
+    minutes, and is right at both kinds of provider without a table. Times are monotonic seconds.
     """
 
     __slots__ = ("_out", "_refused", "_since", "active", "at")
@@ -32,14 +33,17 @@ class QuotaProbe:
     def sent(self) -> None:
         self._out = True
 
-    def gone(self) -> None:
-        self._out = False
+    def gone(self, sent_at: float, now: float) -> None:
+        """A request ended without telling; the probe among them is repeated."""
+        if self._out and sent_at >= self.at:
+            self._out = False
+            self.at = now + PROBE_WAITS_S[self._refused]
 
     def doubted(self, sent_at: float, now: float) -> None:
         """One more such answer. Answers to what was sent before the doubt began do not count as probes."""
         if not self.active:
             self.active, self._since, self._refused = True, now, 0
-        elif sent_at >= self._since and self._out:
+        elif self._out and sent_at >= self.at:
             self._refused += 1
         else:
             return

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
+from functools import lru_cache
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
+from yarl import URL
 
 from batchllm.errors import Phase, TransportError
 from batchllm.protocols import Feed
 from batchllm.types import Call, Reply
 
 if TYPE_CHECKING:
+    from batchllm.settings import Timeouts
     from batchllm.transports import TransportOptions
 
 KEEPALIVE_S = 4.0
@@ -24,20 +28,22 @@ _LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBU
 
 
 class AiohttpTransport:
-    """A `Transport` over one aiohttp session."""
+    """A `Transport` over one aiohttp session.
+
+    aiohttp's own timers come to four a request and are the costliest thing it does. Here one timer stands for all
+    requests in flight, at the earliest of their bounds; a bound that has moved away by then is seen when it rings.
+    """
 
     def __init__(self, options: TransportOptions) -> None:
         self._options = options
         self._bounds = options.timeouts
-        self._timeout = aiohttp.ClientTimeout(
-            total=self._bounds.total,
-            connect=self._bounds.connect,
-            sock_connect=self._bounds.connect,
-            sock_read=self._bounds.first_byte,
-        )
+        self._flying: set[_Attempt] = set()
+        self._look_at = inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._url = lru_cache(256)(_url)
 
     async def __aenter__(self) -> Self:
-        options = self._options
+        options, bounds = self._options, self._bounds
         context = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
         connector = aiohttp.TCPConnector(
             limit=0,  # the throttle is the only limiter: a second one would queue requests inside their time bounds
@@ -49,8 +55,7 @@ class AiohttpTransport:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            timeout=self._timeout,
-            skip_auto_headers=("User-Agent",),
+            timeout=aiohttp.ClientTimeout(total=None, connect=bounds.connect, sock_connect=bounds.connect),
             headers={"Accept-Encoding": "gzip", "User-Agent": "batchllm"},
             auto_decompress=True,
             read_bufsize=1 << 18,
@@ -61,27 +66,46 @@ class AiohttpTransport:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         await self._session.close()
 
     async def send(self, call: Call, feed: Feed | None = None) -> Reply:
-        started = self._loop.time()
-        attempt = _Attempt(started)
+        attempt = _Attempt(self._loop.time(), self._bounds)
+        self._flying.add(attempt)
+        if attempt.due < self._look_at:
+            self._watch(attempt.due)
         try:
             return await self._exchange(call, feed, attempt)
-        except TransportError:
+        except asyncio.CancelledError:
+            if attempt.expired and attempt.task.uncancel() <= attempt.cancelling:
+                raise self._mapped(TimeoutError(), attempt) from None
             raise
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if attempt.expired:
+                attempt.task.uncancel()
             raise self._mapped(error, attempt) from None
+        finally:
+            self._flying.discard(attempt)
 
     async def _exchange(self, call: Call, feed: Feed | None, attempt: _Attempt) -> Reply:
-        async with self._session.request(
-            call.method, call.url, data=call.body or None, headers=call.headers, allow_redirects=False, proxy=self._options.proxy
-        ) as response:
+        response = await self._session.request(
+            call.method,
+            self._url(call.url),
+            data=call.body or None,
+            headers=call.headers,
+            allow_redirects=False,
+            proxy=self._options.proxy,
+        )
+        try:
             attempt.status = response.status
             attempt.headers = {name.lower(): value for name, value in response.headers.items()}
             if feed is not None and not 200 <= response.status < 300:
                 feed = None
             await self._read(response.content, feed, attempt)
+        except BaseException:
+            response.close()
+            raise
         return Reply(
             attempt.status,
             attempt.headers,
@@ -91,7 +115,7 @@ class AiohttpTransport:
         )
 
     async def _read(self, content: aiohttp.StreamReader, feed: Feed | None, attempt: _Attempt) -> None:
-        """Read to the end. A reply that is here already costs no timer; only waiting for more arms the silence bound."""
+        """Read to the end, which is mostly here already. At its end aiohttp gives the connection back by itself."""
         loop, silence = self._loop, self._bounds.silence
         cap = self._options.max_response
         if content.is_eof():
@@ -100,10 +124,40 @@ class AiohttpTransport:
                 attempt.take(data, feed, loop, cap)
             if content.at_eof():
                 return
-        async with asyncio.timeout(silence) as bound:
-            while data := await content.readany():
-                if attempt.take(data, feed, loop, cap):
-                    bound.reschedule(loop.time() + silence)
+        attempt.due = min(loop.time() + silence, attempt.end)
+        if attempt.due < self._look_at:
+            self._watch(attempt.due)
+        while data := await content.readany():
+            if attempt.take(data, feed, loop, cap):
+                attempt.due = min(loop.time() + silence, attempt.end)
+
+    def _watch(self, when: float) -> None:
+        """Set the one timer to an earlier time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look_at = when
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        self._look_at, self._timer = inf, None
+        for attempt in self._flying:
+            if attempt.due <= now:
+                # Not at once: a reply that came in this same turn is paid for, and its task is yet to take it.
+                self._loop.call_soon(self._expire, attempt)
+        later = min((one.due for one in self._flying if one.due > now), default=inf)
+        if later != inf:
+            self._watch(later)
+
+    def _expire(self, attempt: _Attempt) -> None:
+        if attempt not in self._flying:
+            return
+        if attempt.due <= self._loop.time():
+            attempt.expired = True
+            attempt.due = inf
+            attempt.task.cancel()
+        elif attempt.due < self._look_at:
+            self._watch(attempt.due)
 
     def _mapped(self, error: Exception, attempt: _Attempt) -> TransportError:
         elapsed = self._loop.time() - attempt.started
@@ -139,13 +193,29 @@ class AiohttpTransport:
         return Phase.READ, "the reply broke off"
 
 
+def _url(text: str) -> URL:
+    try:
+        return URL(text)
+    except ValueError:
+        raise aiohttp.InvalidURL(text) from None
+
+
 class _Attempt:
-    """What has come of one reply so far; survives the exception that ends it."""
+    """What has come of one reply so far; survives the exception that ends it. `due` is when it has taken too long."""
 
-    __slots__ = ("headers", "pieces", "size", "started", "status", "ttft_s")
+    __slots__ = (
+        "cancelling", "due", "end", "expired", "headers", "pieces", "size", "started", "status", "task", "ttft_s",
+    )  # fmt: skip
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, bounds: Timeouts) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.cancelling = task.cancelling()
+        self.expired = False
         self.started = started
+        self.end = started + bounds.total
+        self.due = min(started + bounds.first_byte, self.end)
         self.status = 0
         self.headers: dict[str, str] = {}
         self.pieces: list[bytes] = []

@@ -1,6 +1,6 @@
 """Holding answers to schemas: find the JSON, check it, say what is wrong. Pure but for `load_schema`."""
 
-from batchllm.validation.documents import from_json_schema, from_response_format
+from batchllm.validation.documents import from_json_schema, from_response_format, own_format
 from batchllm.validation.extract import Found, find_json
 from batchllm.validation.judgement import Judgement, complaint, instruction, judge
 from batchllm.validation.loading import load_schema
@@ -22,5 +22,6 @@ __all__ = [
     "instruction",
     "judge",
     "load_schema",
+    "own_format",
     "time_limit",
 ]

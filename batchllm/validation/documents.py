@@ -70,6 +70,14 @@ def _refuse_unusable(json_schema: Any) -> None:
         raise ValueError(f"the schema has over {dialect.MAX_PARTS:,} parts with its references written out")
 
 
+def own_format(url: str, body: Json) -> Any:
+    """Where a request says itself in which form it wants its answer: `text.format` (responses) or `response_format`."""
+    if not url.endswith("/responses"):
+        return body.get("response_format")
+    text = body.get("text")
+    return text.get("format") if isinstance(text, dict) else None
+
+
 def from_response_format(response_format: Any) -> Schema | None:
     """The schema in a request's own `response_format` (chat) or `text.format` (responses), None without one.
 

@@ -11,7 +11,7 @@ from batchllm.configuration import load
 from batchllm.errors import JobError
 from batchllm.journal.storage import Storage
 from batchllm.pipeline import Run
-from batchllm.testing import FakeTransport, FaultyStorage, Killed, Ledger, QuickDisk, run_virtually
+from batchllm.testing import FakeTransport, FaultyStorage, Killed, Ledger, QuickDisk, run_virtual
 from tests.crash.scenes import CONCURRENCY, Scene
 
 DIED = -9
@@ -52,7 +52,7 @@ class Life:
         run = Run(replace(made, storage=self.storage, transport=lambda: transport, jitter=lambda: 0.5))
         run.prepare()
         self.notices = run.notices
-        run_virtually(run.execute())
+        run_virtual(run.execute())
         summary = run.conclude()
         assert run._journal is not None
         self.unwritten = run._journal.unwritten

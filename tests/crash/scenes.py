@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from batchllm.errors import TransportError
-from batchllm.testing import chat_reply, error_reply
+from batchllm.testing import Ledger, chat_reply, error_reply
 from batchllm.testing.fake_transport import Script
 from batchllm.types import Json, Reply
 
 CONCURRENCY = 4
+USELESS = {"doc 9": 1}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One job and how it is run. `script` answers it; `earlier` is what runs before the crash leave in the folder.
-
-    `changed` are custom_ids whose old records may go. `ends` is the exit code of a run that nothing disturbs.
+    """One job and how it is run. `script` answers it; `earlier` lives the runs before the crash and gives
+    their ledger. `changed` are custom_ids whose old records may go, `useless` how many paid answers a text gets in vain. `ends` is the exit code of a run that nothing disturbs.
     """
 
     name: str
@@ -28,8 +28,9 @@ class Scene:
     script: Script
     flags: dict[str, Any] = field(default_factory=dict)
     ends: int = 0
-    earlier: Callable[[Scene, Path], None] | None = None
+    earlier: Callable[[Scene, Path], Ledger] | None = None
     changed: frozenset[str] = frozenset()
+    useless: dict[str, int] = field(default_factory=dict)
 
     def write_job(self, path: Path) -> Path:
         path.write_bytes(b"\n".join(self.lines) + b"\n")
@@ -68,7 +69,7 @@ def _grouped() -> Scene:
 
 def _troubled() -> Scene:
     lines = (*(line(n) for n in range(1, 13)), b'{"custom_id": "torn", "prompt', line(4), b"", line(14))
-    return Scene("troubled", lines, troubled, {"durability": "each", "ordered": True}, ends=1)
+    return Scene("troubled", lines, troubled, {"durability": "each", "ordered": True}, ends=1, useless=USELESS)
 
 
 def _resumed() -> Scene:
@@ -76,43 +77,50 @@ def _resumed() -> Scene:
     lines = tuple(line(n, f"doc {n}" if n % 4 else f"new doc {n}") for n in range(1, 15))
     return Scene(
         "resumed", lines, troubled, {"durability": "each", "retry_failed": True}, ends=1, earlier=_left_torn,
-        changed=frozenset(f"doc-{n}" for n in range(4, 15, 4)),
+        changed=frozenset(f"doc-{n}" for n in range(4, 15, 4)), useless=USELESS,
     )  # fmt: skip
 
 
-def _left_torn(scene: Scene, folder: Path) -> None:
+def _left_torn(scene: Scene, folder: Path) -> Ledger:
     from tests.crash.lives import Life
 
     before = Scene("before", tuple(line(n) for n in range(1, 11)), troubled, {"durability": "none"}, ends=1)
-    assert Life(before, folder).run() == 1
+    life = Life(before, folder)
+    assert life.run() == 1
     for name in ("results.jsonl", "attempts.jsonl"):
         with (folder / name).open("ab") as file:
             file.write('{"id": "batch_req_1", "custom_id": "doc-11", "response": {"body": "回'.encode()[:-1])
+    return life.ledger
 
 
 def _unended() -> Scene:
     """The last line of each file is whole but for its line feed: it was paid for."""
-    return Scene("unended", tuple(line(n) for n in range(1, 11)), troubled, {"durability": "none"}, ends=1, earlier=_left_unended)
+    lines = tuple(line(n) for n in range(1, 11))
+    return Scene("unended", lines, troubled, {"durability": "none"}, ends=1, earlier=_left_unended, useless=USELESS)
 
 
-def _left_unended(scene: Scene, folder: Path) -> None:
+def _left_unended(scene: Scene, folder: Path) -> Ledger:
     from tests.crash.lives import Life
 
     before = Scene("before", scene.lines[:6], troubled, {"durability": "none"}, ends=1)
-    assert Life(before, folder).run() == 1
+    life = Life(before, folder)
+    assert life.run() == 1
     for name in ("results.jsonl", "attempts.jsonl"):
         path = folder / name
         path.write_bytes(path.read_bytes()[:-1])
+    return life.ledger
 
 
 def _fresh() -> Scene:
     return Scene("fresh", tuple(line(n) for n in range(1, 7)), echo, {"durability": "each", "fresh": True}, earlier=_left_whole)
 
 
-def _left_whole(scene: Scene, folder: Path) -> None:
+def _left_whole(scene: Scene, folder: Path) -> Ledger:
     from tests.crash.lives import Life
 
-    assert Life(Scene("before", scene.lines, echo), folder).run() == 0
+    life = Life(Scene("before", scene.lines, echo), folder)
+    assert life.run() == 0
+    return life.ledger
 
 
 SCENES = {one.name: one for one in (_plain(), _grouped(), _troubled(), _resumed(), _unended())}

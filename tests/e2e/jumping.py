@@ -11,6 +11,8 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import pytest
+
 T = TypeVar("T")
 
 GRACES_S = ((1.0, 0.002), (10.0, 0.004), (float("inf"), 0.02))
@@ -45,5 +47,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run` on a loop whose clock jumps."""
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner, pytest.MonkeyPatch.context() as patch:
+        # aiohttp reads the machine's clock for its idle connections; here it is to read the loop's.
+        patch.setattr("aiohttp.connector.monotonic", runner.get_loop().time)
         return runner.run(main)

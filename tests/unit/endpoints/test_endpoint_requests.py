@@ -74,12 +74,17 @@ def test_a_schema_may_say_itself_that_it_is_not_strict() -> None:
     assert asked["response_format"]["json_schema"] == {"name": "s", "schema": SCHEMA, "strict": False}
 
 
-def test_json_mode_says_json_in_the_messages_unless_they_do() -> None:
+def test_json_mode_tells_the_schema_also_where_a_message_already_says_json() -> None:
     asked = chat.with_schema(BODY, "s", SCHEMA, "json_object")
     assert asked["response_format"] == {"type": "json_object"}
     assert asked["messages"] == [{"role": "system", "content": instruction(SCHEMA)}, USER]
-    said = {**BODY, "messages": [{"role": "user", "content": [{"type": "text", "text": "As Json"}]}]}
-    assert chat.with_schema(said, "s", SCHEMA, "json_object")["messages"] == said["messages"]
+    said = {"role": "user", "content": [{"type": "text", "text": "As Json"}]}
+    asked = chat.with_schema({**BODY, "messages": [said]}, "s", SCHEMA, "json_object")
+    assert asked["messages"] == [{"role": "system", "content": instruction(SCHEMA)}, said]
+    asked = responses.with_schema({"model": "m", "input": "As JSON"}, "s", SCHEMA, "json_object")
+    assert instruction(SCHEMA) in responses.prompt_text(asked)
+    asked = completions.with_schema({"model": "m", "prompt": "As JSON"}, "s", SCHEMA, "json_object")
+    assert instruction(SCHEMA) in asked["prompt"]
 
 
 def test_a_tool_is_forced_beside_the_lines_own() -> None:

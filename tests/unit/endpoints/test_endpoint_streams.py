@@ -111,6 +111,32 @@ def test_a_choice_below_a_seen_one_that_has_not_begun_keeps_the_stream_open() ->
     assert not fed(CHAT, event(chunk(choice(1, "stop", content="b")))).finished
 
 
+def ended(url: str, asked: dict[str, Any], *pieces: bytes) -> bool:
+    assembler = endpoint_for(url).assembler(asked)
+    for piece in pieces:
+        assembler.feed(piece)
+    return assembler.finished
+
+
+def test_a_stream_has_as_many_choices_as_were_asked_for_or_the_servers_word_that_it_has_not() -> None:
+    first, second = (event(chunk(choice(index, "stop", content="a"))) for index in (0, 1))
+    assert not ended(CHAT, {"n": 2}, first)
+    assert ended(CHAT, {"n": 2}, first, second)
+    assert ended(CHAT, {"n": 2}, first, event("[DONE]"))
+    assert ended(CHAT, {"n": None}, first)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "n", "asked"),
+    [("a", 1, 1), ("a", 2, 2), (["a", "b"], 1, 2), (["a", "b"], 2, 4), ([1, 2, 3], 1, 1), ([[1], [2]], 1, 2)],
+)
+def test_completions_have_a_choice_for_each_prompt_and_n(prompt: Any, n: int, asked: int) -> None:
+    url = "/v1/completions"
+    texts = [event(chunk({"index": index, "text": "a", "finish_reason": "stop"})) for index in range(asked)]
+    assert not ended(url, {"prompt": prompt, "n": n}, *texts[:-1])
+    assert ended(url, {"prompt": prompt, "n": n}, *texts)
+
+
 def test_tool_calls_are_put_together() -> None:
     (only,) = chat(SAMPLES["tools"].data)["choices"]
     assert only["message"]["content"] is None

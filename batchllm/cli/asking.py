@@ -1,0 +1,206 @@
+"""One request for a person who waits: `chat` and `ask` send it the way a run sends a line, with less patience."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+from batchllm.assembly import parts, simulated_endpoint
+from batchllm.chat import CommandError, setting
+from batchllm.cli.flags import flags_of
+from batchllm.configuration import Configuration, load
+from batchllm.errors import ErrorCode, ExitCode, JobError, TransportError
+from batchllm.item import Again, Done, Halt, Item, Step
+from batchllm.pipeline import Parts
+from batchllm.protocols import Assembler, Transport
+from batchllm.records import Record
+from batchllm.serving import served
+from batchllm.terminal import harmless, say
+from batchllm.types import Kind, Request, Verdict
+
+PATIENCE_S = 30.0
+"""The longest wait a server may ask of a person; a longer one is told instead of sat out."""
+TRIES = 3
+_FRAME_S = 0.03
+_GIVEN_UP = {Kind.STOP: ExitCode.ACCOUNT, Kind.REFUSED: ExitCode.TRY_LATER, Kind.PAUSE: ExitCode.TRY_LATER, Kind.PROBE: ExitCode.TRY_LATER}
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+SIMULATED = "SIMULATED: the answers come from the embedded endpoint; nothing is sent anywhere and nothing is billed"
+
+
+def configuration_of(args: Namespace) -> Configuration:
+    """The settings of a command without a job, `--set` among them. Raises `JobError` (2)."""
+    flags = flags_of(args)
+    try:
+        body = dict(setting(one) for one in args.set or ())
+    except CommandError as error:
+        raise JobError(ExitCode.USAGE, f"--set: {error}") from None
+    return load(None, {**flags, **({"body": body} if body else {})})
+
+
+@contextmanager
+def connected(configuration: Configuration, command: str) -> Iterator[Parts]:
+    """What asking needs, while the endpoint is there: also one that has to be started for it."""
+    with TemporaryDirectory(prefix="batchllm-") as folder, simulated_endpoint(configuration) as address:
+        with served(configuration, Path(folder)) as server:
+            made = parts(configuration, Path(), Path(), command=command, base_url=address or (server and server.base_url))
+            if made.facts.simulated:
+                say(SIMULATED)
+            if server is not None:
+                server.start()
+            yield made
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The record of one request, and the exit code that says the same."""
+
+    record: Record
+    exit_code: ExitCode
+
+
+async def ask(made: Parts, request: Request, live: Live | None = None) -> Outcome:
+    """Send one request to its record. Waits and errors that may pass are told on stderr and borne a few times."""
+    async with made.transport() as transport:
+        item = Item(made.route, request)
+        for attempt in range(1, TRIES + 1):
+            step = await _send(item, transport, live)
+            if isinstance(step, Done):
+                return Outcome(step.record, _code_of(step))
+            if isinstance(step, Halt) or attempt == TRIES or not _bearable(step):
+                return _given_up(made, item, step)
+            if live is not None:
+                live.restart()
+            wait = f" in {step.wait_s:.0f} s" if step.wait_s >= 1 else ""
+            say(f"  {step.verdict.message} (asking again{wait})")
+            await asyncio.sleep(step.wait_s)
+    raise AssertionError("the last try ends above")
+
+
+async def _send(item: Item, transport: Transport, live: Live | None) -> Step:
+    now = asyncio.get_running_loop().time
+    call = item.call(now())
+    try:
+        reply = await transport.send(call, item.feed if live is None else _watched(item, live))
+    except TransportError as error:
+        return item.failed(error, now(), random.random())
+    return item.received(reply, now(), random.random())
+
+
+def _watched(item: Item, live: Live) -> Callable[[bytes], bool] | None:
+    """The item's own feed, and an assembler beside it whose state is shown a few times a second."""
+    feed = item.feed
+    if feed is None:
+        return None
+    endpoint = item.route.endpoint_for(item.request.url)
+    assembler: Assembler = endpoint.assembler()
+    clock = asyncio.get_running_loop().time
+    shown = clock()
+
+    def take(data: bytes) -> bool:
+        nonlocal shown
+        payload = feed(data)
+        assembler.feed(data)
+        if payload and clock() - shown >= _FRAME_S:
+            shown = clock()
+            answer = endpoint.read(assembler.body())
+            live.show(answer.reasoning, answer.text)
+        return payload
+
+    return take
+
+
+def _bearable(step: Again) -> bool:
+    kind = step.verdict.kind
+    return kind in (Kind.REFUSED, Kind.MAYBE_PAID, Kind.PAID) and step.wait_s <= PATIENCE_S
+
+
+def _code_of(step: Done) -> ExitCode:
+    return ExitCode.OK if step.record.ok else ExitCode.SOME_FAILED
+
+
+def _given_up(made: Parts, item: Item, step: Again | Halt) -> Outcome:
+    """The record of a request that a run would ask again, or would stop at."""
+    verdict, note, request = step.verdict, step.note, item.request
+    message = verdict.message
+    if verdict.code is ErrorCode.AUTHENTICATION and made.key_hint:
+        message += f"; {made.key_hint}"
+    if isinstance(step, Again) and step.wait_s > PATIENCE_S:
+        message += f" (it asks to wait {step.wait_s:.0f} s)"
+    facts: dict[str, Any] = {"line": request.line, "digest": request.digest, "usage": note["usage"], "attempts": item.spent.sent,
+                             "latency_s": note["latency_s"], "provider": made.route.provider.name, "retryable": isinstance(step, Again)}  # fmt: skip
+    record = Record(request.line, request.custom_id, request.digest, note["status"], code=verdict.code or ErrorCode.BAD_RESPONSE,
+                    message=message, usage=item.bill.usage, facts=facts)  # fmt: skip
+    return Outcome(record, _exit_of(verdict))
+
+
+def _exit_of(verdict: Verdict) -> ExitCode:
+    if verdict.kind is Kind.REFUSED and verdict.code is not ErrorCode.RATE_LIMITED:
+        return ExitCode.UNAVAILABLE
+    return _GIVEN_UP.get(verdict.kind, ExitCode.UNAVAILABLE)
+
+
+class Live:
+    """An answer on a terminal as it grows: the reasoning dimmed, then the text; each piece once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._dims = "NO_COLOR" not in os.environ
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was shown: another answer follows on a line of its own."""
+        if getattr(self, "_column", False):
+            self._write("\n")
+        self.text, self._reasoning, self._column = "", "", False
+
+    def show(self, reasoning: str | None, text: str | None) -> None:
+        """What there is so far. What was shown and is no longer a beginning of it waits for the end."""
+        if reasoning and reasoning != self._reasoning and reasoning.startswith(self._reasoning) and not self.text:
+            self._dimmed(reasoning[len(self._reasoning) :])
+            self._reasoning = reasoning
+        # A beginning of "<think>" may yet turn out to be one.
+        if text and text != self.text and text.startswith(self.text) and not "<think>".startswith(text.strip()):
+            if self._reasoning and not self.text:
+                self._write("\n\n")
+            self._write(text[len(self.text) :])
+            self.text = text
+
+    def finish(self, reasoning: str | None, text: str | None) -> None:
+        """The whole answer, with its last line ended."""
+        if text and not text.startswith(self.text):
+            self.restart()
+        self.show(reasoning, text)
+        if text and self.text != text:  # as short as a beginning of "<think>"
+            self._write(text[len(self.text) :])
+            self.text = text
+        if self._column:
+            self._write("\n")
+
+    def _dimmed(self, piece: str) -> None:
+        if not self._dims and not self._reasoning:
+            self._write("(reasoning) ")
+        self._stream.write(_DIM if self._dims else "")
+        self._write(piece)
+        self._stream.write(_PLAIN if self._dims else "")
+        self._stream.flush()
+
+    def _write(self, piece: str) -> None:
+        self._stream.write(harmless(piece.replace("\r\n", "\n")))
+        self._stream.flush()
+        self._column = not piece.endswith("\n")
+
+
+def live_on(stream: TextIO) -> Live | None:
+    """Answers are shown as they grow where somebody looks; a pipe gets each answer whole."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return Live(stream) if stream.isatty() else None

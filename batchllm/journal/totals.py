@@ -1,0 +1,92 @@
+"""What the files of a folder add up to: tokens and money of every attempt that was billed, in constant memory. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchllm.types import Json
+
+TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+
+
+@dataclass(slots=True)
+class Totals:
+    """A record counts with its last attempt; the ones before it that were billed stand in `attempts.jsonl`.
+
+    `told` holds the kinds of tokens that any attempt told: without one, the sum is unknown and not 0.
+    """
+
+    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
+    told: set[str] = field(default_factory=set)
+    cost_usd: float = 0.0
+    cost_known: bool = True
+    records: int = 0
+    maybe_billed: int = 0
+
+    def add_record(self, facts: Json) -> None:
+        self.records += 1
+        self._add(facts.get("usage"), 1)
+        rejected = facts.get("rejected_usage")
+        if rejected is not None:
+            self._add(rejected, -1)
+        cost, earlier = _number(facts.get("cost_usd")), _number(facts.get("rejected_cost_usd"))
+        self._cost(None if cost is None else cost - (earlier or 0.0), facts.get("usage"))
+
+    def add_note(self, note: Json) -> None:
+        billed = note.get("billed")
+        if billed == "yes":
+            self._add(note.get("usage"), 1)
+            self._cost(_number(note.get("cost_usd")), note.get("usage"))
+        elif billed == "maybe":
+            self.maybe_billed += 1
+
+    def _add(self, usage: Any, sign: int) -> None:
+        if type(usage) is not dict:
+            return
+        for name in TOKENS:
+            count = usage.get(name)
+            if type(count) is int:
+                self.sums[name] += sign * count
+                self.told.add(name)
+
+    def _cost(self, cost: float | None, usage: Any) -> None:
+        if cost is not None:
+            self.cost_usd += cost
+        elif type(usage) is dict and any(usage.values()):
+            self.cost_known = False
+
+    def as_json(self) -> dict[str, int | None]:
+        return {name: self.sums[name] if name in self.told else None for name in TOKENS}
+
+    def disagreements(self, summary: Json) -> list[str]:
+        """Where `usage` and `cost_usd` of a summary say something else, each in a sentence."""
+        usage = summary.get("usage")
+        if type(usage) is not dict:
+            return ["usage is missing"]
+        found = [
+            f"usage.{name} says {usage.get(name)}, the files add up to {self.sums[name]}"
+            for name in TOKENS
+            if (usage.get(name) or 0) != self.sums[name]
+        ]
+        cost = _number(summary.get("cost_usd"))
+        # Each record's cost is rounded to a billionth, the sum to a millionth.
+        if cost is not None and self.cost_known and abs(cost - self.cost_usd) > 1e-6 + 1e-9 * self.records:
+            found.append(f"cost_usd says {cost}, the files add up to {self.cost_usd:.6f}")
+        return found
+
+
+def disagreements(counts: dict[str, int], summary: Json) -> list[str]:
+    """Where `request_counts` of a summary say something else."""
+    said = summary.get("request_counts")
+    if type(said) is not dict:
+        return ["request_counts is missing"]
+    return [
+        f"request_counts.{name} says {said.get(name)}, the files say {count}"
+        for name, count in counts.items()
+        if said.get(name) != count
+    ]
+
+
+def _number(value: Any) -> float | None:
+    return value if type(value) in (int, float) else None

@@ -1,0 +1,300 @@
+"""Every fault at every storage call of a scene; after each, the run again until it is done, and the promises checked.
+
+Each sweep is a plain callable that returns `Counts`; `share` takes a seeded part of the points.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchllm.journal.storage import Storage
+from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, QuickDisk, SmallDisk, check_promises, finished
+from batchllm.testing.fake_transport import PASSING
+from tests.crash.lives import DIED, Life, counted
+from tests.crash.scenes import CONCURRENCY, Scene
+
+TEARS = ((0.0, 0), (0.0, 1), (0.5, 0), (0.999, 0))
+"""Torn writes: share of the bytes that got through, and the least number of them."""
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EINTR)
+HARMLESS = frozenset({"unlink", "close", "rmdir"})
+"""Calls whose failure costs nothing that was promised: the run may go on."""
+SHM = Path("/dev/shm")
+
+
+@dataclass
+class Counts:
+    """What a sweep survived: `points` tried, `broken` promises in words, the worst number of repeats against its bound."""
+
+    points: int = 0
+    broken: list[str] = field(default_factory=list)
+    repeats: int = 0
+    bound: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kind: str, repeats: int, bound: int, broken: Iterable[str], where: str) -> None:
+        self.points += 1
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        if repeats > self.repeats:
+            self.repeats, self.bound = repeats, bound
+        self.bound = self.bound or bound
+        self.broken += [f"{where}: {one}" for one in broken]
+
+    def __add__(self, other: Counts) -> Counts:
+        worst = max((self, other), key=lambda one: one.repeats)
+        kinds = {name: self.kinds.get(name, 0) + other.kinds.get(name, 0) for name in self.kinds | other.kinds}
+        return Counts(self.points + other.points, self.broken + other.broken, worst.repeats, worst.bound, kinds)
+
+    def __str__(self) -> str:
+        return f"{self.points} points, {len(self.broken)} broken, at most {self.repeats} repeats (bound {self.bound}); {self.kinds}"
+
+
+class Trial:
+    """One scene, lived through with faults on the way; keeps the outside view of what was asked and what was written."""
+
+    def __init__(self, scene: Scene, folder: Path) -> None:
+        self.scene = scene
+        self.folder = folder
+        self.ledger = Ledger()
+        self.broken: list[str] = []
+        self.bound = 0
+        self.unwritten = 0
+        self._kept: dict[str, bytes] = {}
+        self._lives = 0
+        self._asked_before = scene.earlier(scene, folder).asked.keys() if scene.earlier is not None else set()
+        self._done_before = self.written()
+
+    def written(self) -> dict[str, bytes]:
+        """The records that stand in the results now, but for those whose line has changed since."""
+        return {key: line for key, line in finished(self.folder).items() if key not in self.scene.changed}
+
+    def live(self, storage: Storage | None = None) -> int:
+        """Run once; the exit code, or `DIED`. What stood in the results before must not be asked for again."""
+        done, begin = _texts(self.written()), len(self.ledger)
+        life = Life(self.scene, self.folder, storage or QuickDisk(), self.ledger, repeating=self._lives > 0)
+        code = life.run()
+        self._lives += 1
+        self.unwritten = life.unwritten
+        again = self.ledger.answers(begin).keys() & done
+        self.broken += [f"asked again though finished: {text}" for text in sorted(again)]
+        return code
+
+    def keep(self) -> None:
+        """From now on, every record that is written now must stay."""
+        self._kept = self.written()
+
+    def end(self) -> int:
+        """Run until done and check every promise; the number of answers bought again."""
+        code = self.live()
+        if code != self.scene.ends:
+            self.broken.append(f"the resumed run ended with {code}, not {self.scene.ends}")
+            return 0
+        job = self.folder.with_suffix(".jsonl")
+        found = check_promises(self.folder, job, self._answers(), bound=self.bound, kept=self._kept)
+        self.broken += found.broken
+        return found.repeats
+
+    def _answers(self) -> Counter[str]:
+        """Answers by text over all lives: those of earlier runs that stand included, asked-for repeats left out."""
+        retried = {400} if self.scene.flags.get("retry_failed") else set()
+        answers = self.ledger.answers(passing=PASSING | retried) + Counter(_texts(self._done_before))
+        for text, count in self.scene.useless.items():
+            answers[text] -= min(count, answers[text] - 1)
+        for text in {*self.ledger.asked, *self._asked_before}:
+            answers[text] = max(1, answers[text])
+        return answers
+
+
+def _texts(custom_ids: Iterable[str]) -> set[str]:
+    return {f"doc {custom_id.removeprefix('doc-')}" for custom_id in custom_ids}
+
+
+@contextmanager
+def stage(scene: Scene) -> Iterator[Trial]:
+    """The scene as its earlier runs left it, in memory."""
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as place:
+        yield Trial(scene, Path(place) / "out")
+
+
+def points(total: int, share: float, seed: int) -> list[int]:
+    """A seeded share of the calls 1 … total, at least one."""
+    if share >= 1:
+        return list(range(1, total + 1))
+    return sorted(random.Random(seed).sample(range(1, total + 1), max(1, round(total * share))))
+
+
+def calls_of(scene: Scene) -> list[str]:
+    with stage(scene) as trial:
+        return counted(scene, trial.folder)
+
+
+def kills(scene: Scene, share: float = 1.0, seed: int = 1) -> Counts:
+    """The process dies at the entry of each storage call."""
+    return _deaths(scene, "kill", (Fault(at) for at in points(len(calls_of(scene)), share, seed)))
+
+
+def tears(scene: Scene, share: float = 1.0, seed: int = 2) -> Counts:
+    """The process dies in the midst of each write, after 0 bytes, 1 byte, 50 % and 99.9 % of it."""
+    writes = [at for at, call in enumerate(calls_of(scene), 1) if call.startswith("write ")]
+    faults = [Fault(at, "torn", share=part, least=least) for at in writes for part, least in TEARS]
+    return _deaths(scene, "torn", _some(faults, share, seed))
+
+
+def _deaths(scene: Scene, kind: str, faults: Iterable[Fault]) -> Counts:
+    counts = Counts()
+    for fault in faults:
+        with stage(scene) as trial:
+            _die(trial, fault)
+            trial.bound = CONCURRENCY
+            counts.add(kind, trial.end(), trial.bound, trial.broken, f"{scene.name}: {fault}")
+    return counts
+
+
+def _die(trial: Trial, fault: Fault) -> bool:
+    """One life that ends at `fault`; whether the fault came to pass at all."""
+    storage = FaultyStorage(fault, QuickDisk())
+    code = trial.live(storage)
+    if storage.struck and code != DIED:
+        trial.broken.append(f"ended with {code} though it was killed")
+    trial.keep()
+    return storage.struck
+
+
+def double_kills(scene: Scene, count: int, seed: int = 3) -> Counts:
+    """The process dies, and dies again while it recovers."""
+    rng, total, counts = random.Random(seed), len(calls_of(scene)), Counts()
+    for _ in range(count):
+        kinds = [rng.choice(("kill", "torn")) for _ in range(2)]
+        ats = rng.randint(1, total), rng.randint(1, max(2, total // 2))
+        with stage(scene) as trial:
+            for at, kind in zip(ats, kinds, strict=True):
+                fault = Fault(at, "torn", share=rng.random()) if kind == "torn" else Fault(at)
+                trial.bound += CONCURRENCY * _die(trial, fault)
+            counts.add("double", trial.end(), trial.bound, trial.broken, f"{scene.name}: {ats} {kinds}")
+    return counts
+
+
+def power_cuts(scene: Scene, count: int, seed: int = 4) -> Counts:
+    """The power goes at a random call: what was not synced is lost, in part or wholly."""
+    rng, total, counts = random.Random(seed), len(calls_of(scene)), Counts()
+    for number in range(count):
+        fault = Fault(rng.randint(1, total), "torn", share=rng.random())
+        with stage(scene) as trial:
+            trial.bound = CONCURRENCY + _cut_power(trial, fault, random.Random(f"{seed}-{number}"))
+            counts.add("power", trial.end(), trial.bound, trial.broken, f"{scene.name}: {number} {fault}")
+    return counts
+
+
+def _cut_power(trial: Trial, fault: Fault, rng: random.Random) -> int:
+    """One life that ends in the dark; how many answers were written but not yet synced."""
+    disk = PowerLossDisk()
+    storage = FaultyStorage(fault, disk)
+    trial.live(storage)
+    written = trial.written()
+    synced = disk.synced(trial.folder / "results.jsonl")
+    attempts = disk.synced(trial.folder / "attempts.jsonl")
+    unsynced = [line for line in written.values() if line not in synced]
+    behind = (trial.folder / "attempts.jsonl").read_bytes()[len(attempts) :].count(b"\n") if attempts else 0
+    if storage.struck:
+        disk.lose(rng)
+    trial.keep()
+    for custom_id, line in written.items():
+        if line in synced and custom_id not in trial._kept:
+            trial.broken.append(f"{custom_id} was synced and is lost")
+    return len(unsynced) + behind
+
+
+def errors(scene: Scene, share: float = 1.0, seed: int = 5) -> Counts:
+    """Each call fails with each errno, once and from then on."""
+    total = len(calls_of(scene))
+    faults = [
+        Fault(at, "error", number=number, lasting=lasting)
+        for at in range(1, total + 1)
+        for number in ERRORS
+        for lasting in (False, True)
+    ]
+    return _failures(scene, "errno", _some(faults, share, seed))
+
+
+def short_writes(scene: Scene, share: float = 1.0, seed: int = 6) -> Counts:
+    """Each write comes up short: then goes on, or meets a full disk once, or one that stays full."""
+    writes = [at for at, call in enumerate(calls_of(scene), 1) if call.startswith("write ")]
+    faults = [
+        Fault(at, "short", number=number, lasting=lasting, share=part, least=1)
+        for at in writes
+        for part in (0.0, 0.5, 0.999)
+        for number, lasting in ((0, False), (errno.ENOSPC, False), (errno.ENOSPC, True))
+    ]
+    return _failures(scene, "short", _some(faults, share, seed))
+
+
+def _failures(scene: Scene, kind: str, faults: Iterable[Fault]) -> Counts:
+    calls, counts = calls_of(scene), Counts()
+    for fault in faults:
+        with stage(scene) as trial:
+            _fail(trial, fault, calls[fault.at - 1])
+            counts.add(kind, trial.end(), trial.bound, trial.broken, f"{scene.name}: {fault} at {calls[fault.at - 1]}")
+    return counts
+
+
+def _fail(trial: Trial, fault: Fault, call: str) -> None:
+    """One life on a failing disk: it must stop with 74 and admit nothing more, unless the fault costs nothing."""
+    sent = [0]
+    storage = FaultyStorage(fault, QuickDisk(), lambda: sent.__setitem__(0, len(trial.ledger)))
+    code = trial.live(storage)
+    if code not in (74, trial.scene.ends) or (code != 74 and not _costs_nothing(fault, call)):
+        trial.broken.append(f"ended with {code}, not 74")
+    if code == 74 and len(trial.ledger) > sent[0]:
+        trial.broken.append(f"{len(trial.ledger) - sent[0]} requests were admitted after the fault")
+    trial.bound = trial.unwritten
+    if trial.unwritten > CONCURRENCY or (trial.unwritten and not fault.lasting):
+        trial.broken.append(f"{trial.unwritten} answers were not written")
+    trial.keep()
+
+
+def _costs_nothing(fault: Fault, call: str) -> bool:
+    name, file = call.split(" ", 1)
+    return name in HARMLESS or (file == ".lock" and name in ("write", "ftruncate")) or (fault.kind == "short" and not fault.number)
+
+
+def small_disks(scene: Scene, count: int, seed: int = 7) -> Counts:
+    """Disks of `count` sizes between too small for anything and just big enough: each ends with 74 and loses nothing."""
+    rng, counts = random.Random(seed), Counts()
+    with stage(scene) as trial:
+        assert trial.live() == scene.ends
+        needed = _bytes_in(trial.folder)
+    for _ in range(count):
+        capacity = rng.choice((rng.randint(0, 1 << 20), (1 << 20) + rng.randint(0, needed * 3)))
+        with stage(scene) as trial:
+            scene.write_job(trial.folder.with_suffix(".jsonl"))
+            disk = SmallDisk(trial.folder.parent, capacity + _bytes_in(trial.folder.parent))
+            code = trial.live(disk)
+            if code != (74 if disk.full else scene.ends):
+                trial.broken.append(f"ended with {code}")
+            if trial.unwritten:
+                trial.broken.append(f"{trial.unwritten} answers did not fit into the reserve")
+            trial.keep()
+            counts.add("small", trial.end(), 0, trial.broken, f"{scene.name}: {capacity} bytes")
+    return counts
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _some(faults: list[Fault], share: float, seed: int) -> list[Fault]:
+    return [faults[at - 1] for at in points(len(faults), share, seed)]
+
+
+SWEEPS: dict[str, Callable[[Scene, float, int], Counts]] = {
+    "kills": kills, "tears": tears, "errors": errors, "short writes": short_writes,
+}  # fmt: skip
+RANDOM: dict[str, Callable[[Scene, int, int], Counts]] = {
+    "double kills": double_kills, "power cuts": power_cuts, "small disks": small_disks,
+}  # fmt: skip
