@@ -15,7 +15,7 @@ from batchllm.configuration import Configuration, load
 from batchllm.endings import Endings
 from batchllm.engines.feed import GivenFeeder
 from batchllm.engines.local import LocalPool, Outlet
-from batchllm.item import Done, Item
+from batchllm.item import Done
 from batchllm.pipeline import Parts, Run
 from batchllm.records import Record
 from batchllm.settings import Settings
@@ -73,9 +73,10 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
     bad: list[BadLine] = []
 
     async def deliver(step: Done) -> None:
-        await queue.put(step.record)
+        for record in step.records:
+            await queue.put(record)
 
-    def ignore(step: object, item: Item) -> None:
+    def ignore(step: object, item: object) -> None:
         """Nothing is kept: the caller holds the records."""
 
     throttle = Throttle(settings.concurrency, loop.time(), rpm=settings.rpm, tpm=settings.tpm)
@@ -83,7 +84,7 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
     try:
         async with made.transport() as transport:
             pool = LocalPool(made.route, transport, throttle, Outlet(ignore, ignore, deliver), endings, random.random)
-            await pool.run(GivenFeeder(_read(requests, settings, bad)))
+            await pool.run(GivenFeeder(_read(requests, made, bad)))
         for one in bad:
             facts: Json = {"line": one.line, "retryable": False}
             await queue.put(Record(one.line, one.custom_id, "", code=one.code, message=one.message, facts=facts))
@@ -91,8 +92,8 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
         await queue.put(None)
 
 
-def _read(requests: Iterable[Mapping[str, Any]], settings: Settings, bad: list[BadLine]) -> Iterator[Request]:
-    reader = line_reader(settings)
+def _read(requests: Iterable[Mapping[str, Any]], made: Parts, bad: list[BadLine]) -> Iterator[Request]:
+    reader = line_reader(made.settings, made.preflight.fault if made.preflight else None)
     for number, values in enumerate(requests, 1):
         one = reader.read(number, dumps(dict(values)))
         if isinstance(one, Request):

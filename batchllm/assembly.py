@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchllm import __version__
+from batchllm.admission import defaults_of, history_of, media_rules, preflight_for
 from batchllm.billing import Price, price_from
 from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
@@ -33,6 +34,10 @@ NO_ENDPOINT = (
     "no endpoint is chosen, so nothing was sent; name one with --provider NAME (`batchllm providers` lists them), "
     "with --base-url URL for a server of your own, or set OPENAI_API_KEY; --provider simulator rehearses without a bill"
 )
+
+
+Fault = Callable[[Request], str | None]
+"""What keeps a request from being sent, in a sentence; None if nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +144,15 @@ def parts(
     address = base_url or chosen.base_url
     if not address and chosen.serve is not None:
         raise JobError(ExitCode.USAGE, "serve works with the commands run, chat and ask; elsewhere start the server and give its base_url")
-    schemas = _schemas(settings)
+    schemas = schemas_of(settings)
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     shaping = _shaping(settings, chosen, schemas, mode)
     wants_schema = bool(schemas)
+    preflight = preflight_for(settings, chosen.provider, mode, default_schema=None in schemas)
     return Parts(
         settings=settings,
-        job=job_file(settings, job),
+        job=job_file(settings, job, preflight.fault),
+        preflight=preflight,
         folder=folder,
         route=Route(
             provider=chosen.provider,
@@ -160,6 +167,9 @@ def parts(
             settings_digest=shaping_digest(shaping),
             prices=_prices(settings),
             redactor=chosen.redactor,
+            escalate=settings.escalate,
+            media=media_rules(settings, chosen.provider),
+            history=history_of(settings),
         ),
         shaping=shaping,
         transport=lambda: transport("aiohttp", _transport_options(settings)),
@@ -179,16 +189,13 @@ def parts(
     )
 
 
-def job_file(settings: Settings, job: Path) -> JobFile:
-    return JobFile(job, line_reader(settings), settings.sizes.line)
+def job_file(settings: Settings, job: Path, fault: Fault | None = None) -> JobFile:
+    return JobFile(job, line_reader(settings, fault), settings.sizes.line)
 
 
-def line_reader(settings: Settings) -> RequestLine:
-    """Reads lines with these settings' defaults."""
-    defaults = dict(settings.body)
-    if settings.model is not None:
-        defaults["model"] = settings.model
-    return RequestLine(defaults, settings.url, frozenset(settings.schemas))
+def line_reader(settings: Settings, fault: Fault | None = None) -> RequestLine:
+    """Reads lines with these settings' defaults; `fault` is what else makes a line a bad one."""
+    return RequestLine(defaults_of(settings), settings.url, frozenset(settings.schemas), media_rules(settings), fault)
 
 
 @contextmanager
@@ -212,7 +219,7 @@ def _transport_options(settings: Settings) -> TransportOptions:
     return TransportOptions(settings.timeouts, settings.sizes.response, settings.concurrency, settings.proxy, settings.ca_file)
 
 
-def _schemas(settings: Settings) -> dict[str | None, Schema]:
+def schemas_of(settings: Settings) -> dict[str | None, Schema]:
     """The default schema under None, the named ones under their names."""
     specs: dict[str | None, str] = dict(settings.schemas.items())
     if settings.schema_:
@@ -244,6 +251,7 @@ def _shaping(settings: Settings, chosen: Target, schemas: Mapping[str | None, Sc
         "provider": chosen.provider.name,
         "schema": {name or "": schema.json_schema for name, schema in schemas.items()} or None,
         "structured": mode if schemas else None,
+        **{name: value for name in ("history", "image_max_px") if (value := getattr(settings, name)) is not None},
     }
 
 

@@ -148,8 +148,8 @@ def _system(conversation: Conversation, argument: str) -> list[str]:
 def _params(conversation: Conversation, argument: str) -> list[str]:
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in conversation.params.items()]
     system = f"system = {json.dumps(conversation.system, ensure_ascii=False)}" if conversation.system else "no system prompt"
-    kept = len(conversation.turns) // 2
-    return [*lines, system, f"stream {'on' if conversation.stream else 'off'}, {kept} turn{'' if kept == 1 else 's'} remembered"]
+    stream, kept = "on" if conversation.stream else "off", len(conversation.turns) // 2
+    return [*lines, system, f"stream {stream}, {kept} turn{'' if kept == 1 else 's'} remembered"]
 
 
 def _set(conversation: Conversation, argument: str) -> list[str]:
@@ -175,7 +175,7 @@ def _usage(conversation: Conversation, argument: str) -> list[str]:
         return ["nothing was asked yet"]
     cost = "" if conversation.cost_usd is None else f", ${conversation.cost_usd:.6f}"
     last, every = usage_words(conversation.last_usage), usage_words(conversation.usage)
-    return [f"last answer  {last}", f"all {conversation.asked:>8}  {every}{cost}"]
+    return [f"last answer  {last}", f"all {conversation.asked:<9}{every}{cost}"]
 
 
 def usage_words(usage: Usage) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchllm.errors import ErrorCode, ExitCode, JobError
-from batchllm.item import Again, Done, Halt, Item, Step
+from batchllm.item import Again, AnyStep, Asked, Done, Halt, Onward
 from batchllm.settings import Retries
 from batchllm.throttle import Throttle
 from batchllm.types import Kind
@@ -25,8 +25,8 @@ class Endings:
     _alike: int = 0
     _first_message: str = ""
 
-    def after(self, step: Step, item: Item, throttle: Throttle, now: float) -> JobError | None:
-        if isinstance(step, Done) and step.record.ok:
+    def after(self, step: AnyStep, item: Asked, throttle: Throttle, now: float) -> JobError | None:
+        if isinstance(step, Onward) or (isinstance(step, Done) and step.record.ok):
             self._answered = True
             return None
         if isinstance(step, Halt):

@@ -5,6 +5,7 @@
         send item.call()  →  a Reply or a TransportError
         step = item.received(reply, …)  or  item.failed(error, …)
         step is Done: its record is the line's outcome · Again: once more after step.wait_s · Halt: the run stops
+        Onward: a part is answered, the next request goes at once (`talk` and `pack`, which are used like an item)
 
 Every rule of a prompt is here and in the pure modules this one calls; the engine only moves bytes and waits.
 """
@@ -14,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from batchllm import retry
 from batchllm.classify import classify, classify_failure
 from batchllm.errors import ErrorCode, TransportError
 from batchllm.billing import Bill, Charge, Price, cost_usd
+from batchllm.conversation import History
+from batchllm.media import Media
 from batchllm.protocols import Assembler, Endpoint
 from batchllm.providers import Provider, request_url
 from batchllm.records import Record, usage_json
@@ -31,6 +34,7 @@ from batchllm.validation import Judgement, Problem, Schema, complaint, judge
 
 
 BYTES_PER_TOKEN = 4
+TOKENS_PER_FILE = 1000
 UNSENT = Charge("no")
 URLS = 1000
 """Addresses kept; a job that names more models than this at an endpoint with one address for each works them out anew."""
@@ -40,7 +44,8 @@ URLS = 1000
 class Route:
     """What all lines of a run share on their way: the endpoint's address, the provider's habits, the rules.
 
-    `headers` hold the key. `schema_for` gives the schema a request's answer is checked against, None for none.
+    `headers` hold the key. `schema_for` gives the schema a request's answer is checked against, None for none; `escalate`
+    is the model that is asked once where the answer does not become valid.
     """
 
     provider: Provider
@@ -55,6 +60,9 @@ class Route:
     settings_digest: str
     prices: Callable[[str], Price | None]
     redactor: Redactor = field(default=Redactor(None), repr=False)  # noqa: RUF009 - it never changes
+    escalate: str | None = None
+    media: Media = Media()  # noqa: RUF009 - it never changes
+    history: History = History()  # noqa: RUF009 - it never changes
     _urls: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def url(self, path: str, model: str) -> str:
@@ -73,6 +81,12 @@ class Done:
 
     record: Record
     verdict: Verdict | None = None
+    more: tuple[Record, ...] = ()
+    """The records of further lines that the same request answered."""
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return (self.record, *self.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +106,45 @@ class Halt:
     note: Json
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """A part was answered: what there is to keep of it, in a note or as finished records. The next request goes at once."""
+
+    kept: Json | Done
+
+
 Step = Done | Again | Halt
+AnyStep = Step | Onward
+"""What a line of several requests may come to as well."""
+
+
+class Asked(Protocol):
+    """What the engine needs of a line while it is asked: an `Item`, or what is used like one."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def last(self) -> Charge: ...
+    @property
+    def feed(self) -> Callable[[bytes], bool] | None: ...
+    @property
+    def body(self) -> Json: ...
+    def call(self, now: float, data: bytes | None = None) -> Call: ...
+    def token_estimate(self) -> float: ...
+    def last_tokens(self, reserved: float) -> float: ...
+    def received(self, reply: Reply, now: float, jitter: float, *, outage: bool = False) -> AnyStep: ...
+    def failed(self, error: TransportError, now: float, jitter: float, *, outage: bool = False) -> AnyStep: ...
+    def abandoned(self) -> Json: ...
+    def sends(self, media: list[Json]) -> None: ...
+    def unsendable(self, why: str) -> Done: ...
 
 
 class Item:
     """The state of one line while it is asked; see the module's text for its use."""
 
     __slots__ = (
-        "_assembler", "_body", "_endpoint", "_first_sent", "_problems", "_reasked", "_rejected", "_schema", "_url", "bill", "last",
-        "request", "route", "spent",
+        "_assembler", "_body", "_endpoint", "_escalated", "_first_sent", "_media", "_problems", "_reasked", "_rejected", "_schema",
+        "_url", "bill", "last", "request", "route", "spent",
     )  # fmt: skip
 
     def __init__(self, route: Route, request: Request) -> None:
@@ -116,6 +160,8 @@ class Item:
         self._assembler: Assembler | None = None
         self._problems: list[Problem] = []
         self._reasked = 0
+        self._escalated = False
+        self._media: list[Json] | None = None
         self._rejected: tuple[Reply, bytes | None, Answer] | None = None
         self._first_sent: float | None = None
         self._body = self._first_body()
@@ -131,20 +177,37 @@ class Item:
             body = {**body, "stream_options": {"include_usage": True}}
         return body
 
-    def call(self, now: float) -> Call:
-        """The next HTTP request; `now` is monotonic seconds."""
+    @property
+    def body(self) -> Json:
+        """The body of the next request, its local files by their names."""
+        return self._body
+
+    def call(self, now: float, data: bytes | None = None) -> Call:
+        """The next HTTP request; `now` is monotonic seconds, `data` the body with its local files in it, where it has any."""
         if self._first_sent is None:
             self._first_sent = now
         self.spent.sent += 1
         stream = self._body.get("stream") is True and self._endpoint.streams
         self._assembler = self._endpoint.assembler(self._body) if stream else None
-        return Call(self._url, dumps(self._body), self.route.headers, stream)
+        return Call(self._url, dumps(self._body) if data is None else data, self.route.headers, stream)
+
+    def sends(self, media: list[Json]) -> None:
+        """Note which local files went with the request."""
+        self._media = media
+
+    def unsendable(self, why: str) -> Done:
+        """The record of a line whose request could not be made; nothing was sent."""
+        self.last = UNSENT
+        verdict = Verdict(Kind.FINAL, ErrorCode.INVALID_LINE, why)
+        return self._done(Reply(0, {}, b"", 0.0), None, None, ErrorCode.INVALID_LINE, why, verdict=verdict)
 
     def token_estimate(self) -> float:
         """Tokens to reserve for the next request: a quarter of its bytes, and all it may answer with."""
         body = self._body
         ceiling = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens") or 0
         prompt = len(self._endpoint.prompt_text(body).encode("utf-8", "replace")) / BYTES_PER_TOKEN
+        if self.request.extras is not None:
+            prompt += TOKENS_PER_FILE * len(self.request.extras.media)
         return prompt + (ceiling if isinstance(ceiling, int) else 0)
 
     def last_tokens(self, reserved: float) -> float:
@@ -232,9 +295,22 @@ class Item:
             self._reasked += 1
             self._rejected = reply, raw, answer
             self._body = self._endpoint.with_reask(self._body, answer, said)
-            verdict = Verdict(Kind.PAID, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
-            return Again(verdict, 0.0, self._note(verdict, 0.0, reply, raw))
+            return self._once_more(judgement, reply, raw)
+        if self.route.escalate is not None and not self._escalated:
+            self._rejected = reply, raw, answer
+            self._escalate(self.route.escalate)
+            return self._once_more(judgement, reply, raw)
         return self._done(reply, raw, answer, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
+
+    def _once_more(self, judgement: Judgement, reply: Reply, raw: bytes | None) -> Again:
+        verdict = Verdict(Kind.PAID, ErrorCode.SCHEMA_INVALID, _first_problem(judgement.problems))
+        return Again(verdict, 0.0, self._note(verdict, 0.0, reply, raw))
+
+    def _escalate(self, model: str) -> None:
+        """The stronger model gets the line as it stands, not the weaker one's answers."""
+        self._escalated = True
+        self._body = {**self._first_body(), "model": model}
+        self._url = self.route.url(self.request.url, model)
 
     def _unanswered(
         self,
@@ -283,7 +359,7 @@ class Item:
         return Charge(retry.TRAITS[verdict.kind].billed)
 
     def _paid(self, answer: Answer) -> Charge:
-        price = self.route.prices(answer.model or self.request.body.get("model", ""))
+        price = self.route.prices(answer.model or self._body.get("model", ""))
         return Charge("yes", answer.usage, cost_usd(answer.usage, price))
 
     def _charge(self, charge: Charge) -> None:
@@ -354,6 +430,10 @@ class Item:
             facts["rejected_cost_usd"] = earlier.cost_usd
         if self.bill.unknown:
             facts["unknown_outcomes"] = self.bill.unknown
+        if self._escalated:
+            facts["escalated"] = True
+        if self._media is not None:
+            facts["media"] = self._media
         if self.request.metadata is not None:
             facts["metadata"] = self.request.metadata
         return facts

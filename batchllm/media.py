@@ -19,16 +19,22 @@ import stat
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from batchllm.strictjson import dumps
 from batchllm.types import Json
 
-NAMES = (b"image_url", b"input_audio", b"audio_url")
-"""A line without any of these has no media in it."""
+NAMES = (b"_url", b"input_audio")
+"""A line without any of these has no media in it (image_url, audio_url)."""
+HEAD = 32
+"""Bytes that show a file's type."""
 LONGEST_PATH = 1024
 """A longer text without a scheme is no path but bare base64, which some servers take."""
+MAX_PIXELS = 100_000_000
+"""What is decoded to be shrunk: a few kilobytes of PNG can unpack to gigabytes."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "PNG", "image/bmp": "PNG"}
 
@@ -61,9 +67,7 @@ def with_media(body: Json, media: Media) -> tuple[Json, list[Json]]:
     def content(path: str) -> tuple[str, bytes]:
         if path not in known:
             data = read_beneath(media, path)
-            kind = sniffed(data[:32])
-            if kind is None:
-                raise MediaError(f"{path}: is no image (png, jpeg, gif, webp, bmp) and no audio (wav, mp3, flac, ogg)")
+            kind = _kind_of(path, data)
             facts.append({"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
             known[path] = _shrunk(kind, data, path, media)
         return known[path]
@@ -73,6 +77,12 @@ def with_media(body: Json, media: Media) -> tuple[Json, list[Json]]:
         if isinstance(body.get(field), list):
             made[field] = [_message_with(message, media, content) for message in body[field]]
     return made, facts
+
+
+def loaded(body: Json, media: Media) -> tuple[bytes, list[Json]]:
+    """The bytes to send, and the facts of the files in them. Blocking; raises `MediaError`."""
+    made, facts = with_media(body, media)
+    return dumps(made), facts
 
 
 def _message_with(message: Any, media: Media, content: Any) -> Any:
@@ -150,7 +160,7 @@ def _path(place: _Place, media: Media) -> str | None:
     if "\0" in path:
         raise MediaError(f"'{shown}' is no path")
     if path.startswith("/"):
-        beneath = os.path.relpath(os.path.normpath(path), os.path.abspath(media.root))
+        beneath = os.path.relpath(os.path.normpath(path), media.root.absolute())
         path = path if ".." in Path(path).parts else beneath
     if path.startswith("/") or ".." in Path(path).parts or not Path(path).parts:
         raise MediaError(f"'{shown}' leads out of the media root {media.root}; only files below it are read")
@@ -167,8 +177,20 @@ def _of_url(url: str) -> str:
     return unquote(parts.path)
 
 
-def read_beneath(media: Media, path: str) -> bytes:
-    """The bytes of a regular file below the root, each folder on the way and the file itself being no link. Blocking."""
+def probe(media: Media, path: str) -> None:
+    """Raise `MediaError` unless the file could be sent now, without reading it whole."""
+    _kind_of(path, read_beneath(media, path, HEAD))
+
+
+def _kind_of(path: str, data: bytes) -> str:
+    kind = sniffed(data[:HEAD])
+    if kind is None:
+        raise MediaError(f"{path}: is no image (png, jpeg, gif, webp, bmp) and no audio (wav, mp3, flac, ogg)")
+    return kind
+
+
+def read_beneath(media: Media, path: str, most: int | None = None) -> bytes:
+    """The first `most` bytes of a regular file below the root (all if None), no link being followed on the way. Blocking."""
     assert media.root is not None
     descriptor = _opened(media.root, Path(path).parts, path)
     try:
@@ -177,8 +199,8 @@ def read_beneath(media: Media, path: str) -> bytes:
             raise MediaError(f"{path}: is no regular file")
         if status.st_size > media.max_bytes:
             raise MediaError(f"{path}: has {status.st_size:,} bytes, above sizes.media ({media.max_bytes:,})")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(media.max_bytes + 1)
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            data = _read(file, media.max_bytes + 1 if most is None else most)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
@@ -186,6 +208,14 @@ def read_beneath(media: Media, path: str) -> bytes:
     if len(data) > media.max_bytes:
         raise MediaError(f"{path}: grows above sizes.media ({media.max_bytes:,} bytes)")
     return data
+
+
+def _read(file: RawIOBase, most: int) -> bytes:
+    pieces: list[bytes] = []
+    while most > 0 and (piece := file.read(min(most, 1 << 20))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def _opened(root: Path, parts: tuple[str, ...], shown: str) -> int:
@@ -212,8 +242,8 @@ def _opened(root: Path, parts: tuple[str, ...], shown: str) -> int:
 def sniffed(head: bytes) -> str | None:
     """The type that the first bytes of a file show, whatever its name says; None for what no endpoint takes."""
     for start, kind in (
-        (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif"),
-        (b"BM", "image/bmp"), (b"fLaC", "audio/flac"), (b"OggS", "audio/ogg"), (b"ID3", "audio/mp3"),
+        (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"),
+        (b"GIF89a", "image/gif"), (b"BM", "image/bmp"), (b"fLaC", "audio/flac"), (b"OggS", "audio/ogg"), (b"ID3", "audio/mp3"),
     ):  # fmt: skip
         if head.startswith(start):
             return kind
@@ -237,7 +267,7 @@ def _shrunk(kind: str, data: bytes, path: str, media: Media) -> tuple[str, bytes
         with Image.open(BytesIO(data)) as image:
             if max(image.size) <= media.image_max_px:
                 return kind, data
-            if image.size[0] * image.size[1] > Image.MAX_IMAGE_PIXELS:
+            if image.size[0] * image.size[1] > MAX_PIXELS:
                 raise MediaError(f"{path}: has {image.size[0]} × {image.size[1]} pixels, too many to be shrunk here")
             upright = ImageOps.exif_transpose(image)
             upright.thumbnail((media.image_max_px, media.image_max_px))

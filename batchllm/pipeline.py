@@ -16,15 +16,17 @@ from batchllm.endings import Endings
 from batchllm.engines.feed import LineFeeder
 from batchllm.engines.local import LocalPool, Outlet
 from batchllm.errors import ExitCode, JobError
-from batchllm.item import Done, Item, Route
+from batchllm.item import Asked, Done, Route
 from batchllm.journal import manifest as job_json
 from batchllm.journal.compaction import compact
 from batchllm.journal.errors_file import write_errors
+from batchllm.journal.fresh import move_aside
 from batchllm.journal.index import State
 from batchllm.journal.journal import Journal
-from batchllm.journal.lock import FolderLock
 from batchllm.journal.replay import Replay
 from batchllm.journal.storage import Storage, write_whole
+from batchllm.pack import packed
+from batchllm.preflight import Preflight
 from batchllm.protocols import Transport
 from batchllm.records import Record, failure_line, usage_from
 from batchllm.reports.summary import Facts, summary
@@ -52,6 +54,7 @@ class Parts:
     facts: Facts
     version: str
     key_hint: str = ""
+    preflight: Preflight | None = None
     storage: Storage = Storage()  # noqa: RUF009 - it holds no state
     jitter: Callable[[], float] = random.random
     deliver: Callable[[Record], Awaitable[None]] | None = None
@@ -81,7 +84,7 @@ class Run:
         parts = self.parts
         open_job(parts.job.path).close()
         if parts.settings.fresh:
-            _move_aside(parts.folder, parts.storage)
+            move_aside(parts.folder, parts.storage)
         self._journal = Journal(parts.folder, parts.storage)
         try:
             self._manifest = job_json.read_manifest(parts.folder)
@@ -161,7 +164,7 @@ class Run:
 
     def _count_note(self, note: Json) -> None:
         if note.get("billed") == "yes":
-            self.tally.add_usage(usage_from(note.get("usage")), rejected=True)
+            self.tally.add_usage(usage_from(note.get("usage")), rejected="turn" not in note)
             self.tally.add_cost(note.get("cost_usd"))
         elif note.get("billed") == "maybe":
             self.tally.outcome_unknown += 1
@@ -186,7 +189,8 @@ class Run:
             # The fsync thread reports from outside the loop.
             journal.on_fault = lambda: _tell(loop, self._disk_failed)
             try:
-                await self.pool.run(LineFeeder(self._pending_batches()))
+                batches = self._pending_batches()
+                await self.pool.run(LineFeeder(packed(batches, settings.pack) if settings.pack > 1 else batches))
             except JobError as ending:
                 self.ending = self.ending or ending
 
@@ -205,11 +209,33 @@ class Run:
             for request in batch:
                 if not index.same(request.line, request.digest):
                     raise JobError(ExitCode.BAD_DATA, f"{self.parts.job.path}: line {request.line} was changed during the run")
-            yield batch
+            yield self._taken_up(batch) if self._replayed and self._replayed.begun else batch
 
-    def _done(self, step: Done, item: Item) -> None:
-        """The record of one line, to the journal first and only then into the books."""
+    def _taken_up(self, batch: list[Request]) -> list[Request]:
+        """The requests, conversations with the turns that earlier runs finished."""
+        assert self._replayed is not None
+        begun = self._replayed.begun
+        return [
+            replace(one, extras=replace(one.extras, begun=tuple(begun.pop(one.line)))) if one.extras and one.line in begun else one
+            for one in batch
+        ]
+
+    def _done(self, step: Done, item: Asked) -> None:
+        """What one request came to, usually one line's record: to the journal first and only then into the books."""
+        for one in step.records:
+            self._keep(one, item)
         record, tally = step.record, self.tally
+        tally.requests += 1
+        tally.latency.add(record.facts["latency_s"])
+        self._count_stream(record.facts)
+        if item.last.billed == "yes":
+            tally.add_usage(item.last.usage, rejected=not record.ok)
+            tally.add_cost(item.last.cost_usd)
+        elif item.last.billed == "maybe":
+            tally.outcome_unknown += 1
+
+    def _keep(self, record: Record, item: Asked) -> None:
+        tally = self.tally
         assert self._journal is not None
         if record.ok:
             self._journal.result(record.to_json())
@@ -221,15 +247,7 @@ class Run:
             self.survey.index.set(record.line, State.FAILED)
             tally.failed += 1
             tally.add_failure(str(record.code), record.line, record.custom_id, record.message)
-            tally.fields_invalid.update(problem["path"] for problem in record.facts.get("problems", ()))
-        tally.requests += 1
-        tally.latency.add(record.facts["latency_s"])
-        self._count_stream(record.facts)
-        if item.last.billed == "yes":
-            tally.add_usage(item.last.usage, rejected=not record.ok)
-            tally.add_cost(item.last.cost_usd)
-        elif item.last.billed == "maybe":
-            tally.outcome_unknown += 1
+            tally.add_problems(problem["path"] for problem in record.facts.get("problems", ()))
 
     def _count_stream(self, facts: Json) -> None:
         ttft = facts["ttft_s"]
@@ -239,17 +257,19 @@ class Run:
         if facts["tokens_per_s"] is not None:
             self.tally.token_rate.add(facts["tokens_per_s"])
 
-    def _note(self, note: Json, item: Item) -> None:
-        """An attempt that did not become a record: why, the wait, what it was billed."""
+    def _note(self, note: Json, item: Asked) -> None:
+        """An attempt that did not become a record: why, the wait, what it was billed; or a turn of a conversation."""
         assert self._journal is not None
         self._journal.attempt(dumps(note) + b"\n")
         self.tally.requests += 1
-        self.tally.retries[note["code"]] += 1
+        if "turn" not in note:
+            self.tally.retries[note["code"]] += 1
         self._count_note(note)
 
     async def _deliver(self, step: Done) -> None:
         assert self.parts.deliver is not None
-        await self.parts.deliver(step.record)
+        for record in step.records:
+            await self.parts.deliver(record)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -289,7 +309,11 @@ class Run:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(what)
+    """At once where the loop itself has met the fault, so that nothing is admitted in between; from a thread by the loop."""
+    if asyncio._get_running_loop() is loop:
+        what()
+    else:
+        loop.call_soon_threadsafe(what)
 
 
 def _indented(value: Json) -> bytes:
@@ -301,16 +325,3 @@ def _has_results(folder: Path) -> bool:
         return (folder / "results.jsonl").stat().st_size > 0
     except OSError:
         return False
-
-
-def _move_aside(folder: Path, storage: Storage) -> None:
-    """`--fresh`: the old folder gets a name with its time; nothing is ever deleted."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    lock = FolderLock(storage, folder)  # a run that is still writing keeps its folder
-    aside = folder.with_name(f"{folder.name}.{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}")
-    try:
-        storage.replace(folder, aside)
-    finally:
-        lock.close()
-

@@ -66,7 +66,7 @@ class _View:
         self.named = request.schema
         self.generates = not request.url.endswith(_NO_TEXT)
         self.own = own_format(request.url, body)
-        self.streams = (body["stream"] if "stream" in body else terms.stream) is True
+        self.streams = body.get("stream", terms.stream) is True
         self.thinks = _asked_to_think(body)
 
     @property
@@ -185,7 +185,8 @@ def _thinks_by_default(view: _View) -> str | None:
         return None
     if not thinks_by_itself(model):
         return None
-    return f"{model} may think by default, which {provider.name} does on streams only: set stream = true, or enable_thinking = false"
+    fix = "set stream = true, or enable_thinking = false"
+    return f"{model} may think by default, which {provider.name} does on streams only: {fix}"
 
 
 @lru_cache(maxsize=256)
@@ -196,7 +197,8 @@ def thinks_by_itself(model: object) -> bool:
 
 Rule = Callable[[_View], str | None]
 _ERRORS: tuple[Rule, ...] = (
-    _thinking_needs_stream, _json_excludes_thinking, _thinking_budget, _stream_options, _no_stream, _no_schema, _json_needs_word,
+    _thinking_needs_stream, _json_excludes_thinking, _thinking_budget, _stream_options, _no_stream, _no_schema,
+    _json_needs_word,
 )  # fmt: skip
 _WARNINGS: tuple[Rule, ...] = (_one_of_n, _thinks_by_default)
 _OF_LINES = frozenset({_json_needs_word, _no_schema})
@@ -246,9 +248,9 @@ class Preflight:
     def fault(self, request: Request) -> str | None:
         """The first error in the line, in a sentence with its fix; None if it may be sent."""
         body = request.body
-        if WATCHED.isdisjoint(body) and request.schema is None and (request.url in _STREAMING or "stream" not in body):
-            if not (self._thinkers and thinks_by_itself(body.get("model"))):
-                return None
+        plain = WATCHED.isdisjoint(body) and request.schema is None and (request.url in _STREAMING or "stream" not in body)
+        if plain and not (self._thinkers and thinks_by_itself(body.get("model"))):
+            return None
         found = findings(request, self.terms)
         if found and request.line > self._furthest:
             self._furthest = request.line
@@ -264,6 +266,8 @@ class Preflight:
 
     def sentences(self) -> list[str]:
         """The warnings, one line each."""
-        return [
-            f"line {one.line}{f' and {one.count - 1} more' if one.count > 1 else ''}: {one.message}" for one in self.warnings.values()
-        ]
+        return [f"line {one.line}{_more(one.count)}: {one.message}" for one in self.warnings.values()]
+
+
+def _more(count: int) -> str:
+    return f" and {count - 1} more" if count > 1 else ""

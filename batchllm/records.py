@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
+from batchllm.billing import Charge
 from batchllm.errors import ErrorCode
 from batchllm.strictjson import dumps, loads
-from batchllm.types import NO_USAGE, Json, Usage
+from batchllm.types import NO_USAGE, Json, Usage, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,28 @@ def failure_line(record: Record) -> bytes:
     """A failed line's record as it stands in `attempts.jsonl`, from which `errors.jsonl` is made."""
     inner = orjson.Fragment(record.to_json()[:-1])
     return dumps({"custom_id": record.custom_id, "line": record.line, "record": inner}) + b"\n"
+
+
+def attempt_note(record: Record, charge: Charge, verdict: Verdict) -> Json:
+    """The line of `attempts.jsonl` for a whole reply that is not the line's record, though it might have been."""
+    note: Json = {
+        "custom_id": record.custom_id,
+        "line": record.line,
+        "attempt": record.facts["attempts"],
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "kind": str(verdict.kind),
+        "code": None if verdict.code is None else str(verdict.code),
+        "message": verdict.message,
+        "status": record.status_code,
+        "wait_s": 0.0,
+        "billed": charge.billed,
+        "usage": None if charge.usage is None else usage_json(charge.usage),
+        "cost_usd": charge.cost_usd,
+        "latency_s": record.facts["latency_s"],
+    }
+    if record.reply is not None and charge.billed != "no":
+        note["body"] = orjson.Fragment(record.reply)
+    return note
 
 
 def record_id(custom_id: str, digest: str) -> str:

@@ -160,7 +160,8 @@ def stops_as_endings() -> Iterator[None]:
     """While we wait for a server outside the loop, a signal is a `JobError` like any other ending of a run."""
 
     def on_signal(number: int, _: object) -> None:
-        raise JobError(_CODES[number], f"stopped by {signal.Signals(number).name} while the server was starting")
+        name = signal.Signals(number)
+        raise JobError(_CODES[name], f"stopped by {name.name} while the server was starting")
 
     before = {number: signal.signal(number, on_signal) for number in _CODES}
     try:

@@ -45,6 +45,7 @@ class Sizes(_Frozen):
 
     line: int = Field(64 << 20, ge=1024)
     response: int = Field(64 << 20, ge=1024)
+    media: int = Field(20 << 20, ge=1024, description="a local image or sound, as it lies on the disk")
 
 
 class Settings(_Frozen):
@@ -80,7 +81,10 @@ class Settings(_Frozen):
     ordered: bool = False
     limit: int | None = Field(None, ge=1)
     durability: Literal["none", "batch", "each"] = "batch"
-    media_root: str | None = None
+    media_root: str | None = Field(None, description="the folder below which lines may name images and sound")
+    image_max_px: int | None = Field(None, ge=16, description="longest side of a local image; a larger one is shrunk")
+    history: dict[str, Any] | None = Field(None, description="how much of a conversation goes along with each of its turns")
+    pack: int = Field(1, ge=1, le=2048, description="lines of embeddings sent in one request")
     proxy: str | None = None
     ca_file: str | None = None
     seed: int | None = None
@@ -176,6 +180,7 @@ def _names_at(path: list[str]) -> list[str]:
 RUN_ONLY = frozenset(
     {"concurrency", "rpm", "tpm", "timeouts", "retries", "sizes", "max_cost", "until", "strict", "on_change", "retry_failed",
      "fresh", "ordered", "limit", "durability", "proxy", "ca_file", "seed", "providers", "simulator", "prices", "media_root",
+     "pack",
      "insecure_http", "api_key_env", "schemas", "serve", "serve_timeout"}
 )  # fmt: skip
 """Settings that do not change what is asked; everything else belongs to the fingerprint of a run."""

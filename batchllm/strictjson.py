@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 import orjson
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_PLACE = re.compile(rb'"\\u0000([0-9]{1,3})\\u0000"')
+DEEPEST = 200
+"""Levels of nesting; orjson writes 254, and what is kept has some of its own around it."""
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 
 
@@ -33,18 +36,33 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def dumps(value: Any) -> bytes:
-    """One line of strict JSON, valid UTF-8 whatever strings it holds: a lone surrogate is written as its escape."""
+    """One line of strict JSON, valid UTF-8 whatever strings it holds: a lone surrogate is written as its escape.
+
+    Raises `ValueError` for what is nested too deep to be written.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(_finite(value), allow_nan=False, default=_fragment).encode("ascii", "backslashreplace")
+        return _dumped(value)
 
 
-def _fragment(value: Any) -> Any:
-    if isinstance(value, orjson.Fragment):
-        contents = value.contents
-        return loads(contents if isinstance(contents, bytes) else contents.encode())
-    raise TypeError(f"{type(value).__name__} is not JSON")
+def _dumped(value: Any) -> bytes:
+    """The standard library's way, for lone surrogates and integers beyond 64 bits. Fragments go through as they are."""
+    fragments: list[bytes] = []
+
+    def place(item: Any) -> str:
+        if not isinstance(item, orjson.Fragment):
+            raise TypeError(f"{type(item).__name__} is not JSON")
+        contents = item.contents
+        fragments.append(contents if isinstance(contents, bytes) else contents.encode())
+        return f"\0{len(fragments) - 1}\0"
+
+    try:
+        text = json.dumps(_finite(value), allow_nan=False, default=place).encode("ascii", "backslashreplace")
+    except RecursionError:
+        raise ValueError("nested too deep to be written") from None
+    # A text of a document's own that looks like a place is left alone: only so many numbers are places.
+    return _PLACE.sub(lambda found: fragments[int(found[1])] if int(found[1]) < len(fragments) else found[0], text)
 
 
 def _finite(value: Any) -> Any:
@@ -59,10 +77,15 @@ def _finite(value: Any) -> Any:
 
 
 def canonical(value: Any) -> bytes:
-    """The same bytes for equal JSON values, whatever the order of their keys: what a digest is taken of."""
+    """The same bytes for equal JSON values, whatever the order of their keys: what a digest is taken of.
+
+    Raises `ValueError` for what is nested too deep to be written.
+    """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
+        if too_deep(value):
+            raise ValueError(f"nested deeper than {DEEPEST} levels") from None
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -73,3 +96,13 @@ def one_line(document: bytes) -> bytes:
     if b"\r" in document:
         document = document.replace(b"\r", b" ")
     return document
+
+
+def too_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than `DEEPEST`, told without recursion."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for one in level if isinstance(one, dict | list) for item in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)

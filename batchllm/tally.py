@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,8 @@ from batchllm.types import NO_USAGE, Usage
 
 _STEP = math.log(1.02)
 _LEAST = 1e-4
+_NUMBER = re.compile(r"(?<![^.])[0-9]+(?![^.])")
+MAX_FIELDS = 1000
 MODELS = 100
 
 
@@ -106,6 +110,12 @@ class Tally:
         """Count an answer for the model that gave it; a gateway may make up a new name for each, so only so many are kept."""
         if isinstance(model, str) and (model in self.models or len(self.models) < MODELS):
             self.models[model] += 1
+
+    def add_problems(self, paths: Iterable[str]) -> None:
+        """Count the fields an answer failed in, the elements of a list as one; of endless names the first `MAX_FIELDS`."""
+        for name in {_NUMBER.sub("*", path) for path in paths}:
+            if name in self.fields_invalid or len(self.fields_invalid) < MAX_FIELDS:
+                self.fields_invalid[name or "(the whole)"] += 1
 
     def add_failure(self, code: str, line: int, custom_id: str, message: str) -> None:
         group = self.failures.get(code)

@@ -13,6 +13,20 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Extras:
+    """What a line may be beyond a single text prompt.
+
+    `media` are the local files its messages name; `turns` what is asked one after the other; `history` how much of the
+    conversation goes along, where the line says so itself; `begun` the notes of turns that earlier runs finished.
+    """
+
+    media: tuple[str, ...] = ()
+    turns: tuple[str, ...] = ()
+    history: Json | None = None
+    begun: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One line of a job, ready to send.
 
@@ -27,6 +41,7 @@ class Request:
     digest: str
     metadata: Json | None = None
     schema: str | None = None
+    extras: Extras | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,9 @@ def _endpoint(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--provider", metavar="NAME", help="a known endpoint (`batchllm providers`), or one of your [providers]")
     group.add_argument("--base-url", metavar="URL", help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; "
                        "with --provider: that provider's habits at another address")
+    group.add_argument("--serve", metavar="COMMAND", help='start a server for this command and stop it with it, e.g. '
+                       '"vllm serve MODEL --port {port}"')
+    group.add_argument("--serve-timeout", type=float, metavar="S", help="seconds until it has to answer (default 600)")
     group.add_argument("--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)")
     group.add_argument("--model", metavar="M", help="the model of lines that name none")
     group.add_argument("--proxy", metavar="URL", help="an HTTP proxy; the environment's proxy variables are not read")
@@ -79,9 +82,17 @@ def _answers(parser: argparse.ArgumentParser) -> None:
         "--structured", choices=("auto", "json_schema", "json_object", "tool", "prompt"), help="how the schema is asked for"
     )
     group.add_argument("--reask", type=int, metavar="N", help="times to ask again with what was wrong (default 1)")
+    group.add_argument("--escalate", metavar="MODEL", help="ask this model once for what is still invalid after that")
     group.add_argument(
         "--stream", action=argparse.BooleanOptionalAction, default=None, help="stream answers: for long ones behind gateways"
     )
+
+
+def _media(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("beyond text")
+    group.add_argument("--media-root", metavar="DIR", help="lines may name images and sound in this folder (none otherwise)")
+    group.add_argument("--image-max-px", type=int, metavar="N", help="shrink local images to N pixels at their longest side")
+    group.add_argument("--pack", type=int, metavar="N", help="send N lines of embeddings in one request (default 1)")
 
 
 def _pace(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +112,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="the output folder (default: outputs/<job's stem>)")
     _endpoint(parser)
     _answers(parser)
+    _media(parser)
     _pace(parser)
     group = parser.add_argument_group("what is done")
     group.add_argument("--limit", type=int, metavar="N", help="only the first N lines of the job")
@@ -125,6 +137,7 @@ def _check(parser: argparse.ArgumentParser) -> None:
     _job(parser)
     _endpoint(parser)
     _answers(parser)
+    _media(parser)
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N lines")
 
@@ -152,14 +165,55 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _providers(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "examples:\n  batchllm providers\n  batchllm providers deepseek"
+    parser.epilog = (
+        "examples:\n  batchllm providers\n  batchllm providers deepseek\n"
+        "  batchllm providers --ping deepseek --model deepseek-chat\n  batchllm providers --ping --base-url http://localhost:8000/v1\n\n"
+        "exit codes of --ping: 0 it answers · 1 it refuses · 2 bad usage · 69 nobody is there · 77 the key is refused"
+    )
     parser.add_argument("name", nargs="?", metavar="NAME", help="one endpoint, in full")
-    parser.add_argument("--json", action="store_true", help="print them as JSON on stdout")
+    parser.add_argument("--json", action="store_true", help="print it as JSON on stdout")
+    group = parser.add_argument_group("ping")
+    group.add_argument("--ping", action="store_true", help="find out with five tiny requests what of an endpoint works")
+    group.add_argument("--base-url", metavar="URL", help="ping this address")
+    group.add_argument("--model", metavar="M", help="the model to ask (default: the settings', or the first listed)")
+    group.add_argument("--api-key-env", metavar="VAR", help="the environment variable that holds the key")
+    group.add_argument("--proxy", metavar="URL", help="an HTTP proxy")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds each request may take (default 60)")
+
+
+def _talk(parser: argparse.ArgumentParser) -> None:
+    _endpoint(parser)
+    _answers(parser)
+    group = parser.add_argument_group("request")
+    group.add_argument("--system", metavar="TEXT", help="the system prompt")
+    group.add_argument("--set", action="append", metavar="NAME=VALUE", help="a field of the request, e.g. temperature=0; may be repeated")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
+
+
+def _chat(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "examples:\n  batchllm chat --provider simulator --model m\n  batchllm chat --base-url http://localhost:8000/v1 --model qwen3\n"
+        "  batchllm chat --model m < script.txt        (each line is a turn; the answers go to stdout)\n\n"
+        "/help in the conversation lists its commands; Ctrl-C stops an answer, Ctrl-D ends."
+    )
+    _talk(parser)
+
+
+def _ask(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        'examples:\n  batchllm ask "Name three rivers." --model gpt-4o-mini\n  cat text.md | batchllm ask "Summarise:"\n\n'
+        "exit codes: 0 answered · 1 not answered · 2 bad usage · 69 endpoint unavailable · 75 it asks to wait · 77 account refused"
+    )
+    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask; what comes through a pipe is put behind it")
+    parser.add_argument("--json", action="store_true", help="print the whole record, as a run would keep it")
+    _talk(parser)
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
     from batchllm.simulator import arguments
 
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="the port, 0 for a free one (default: 8080)")
     arguments.add_arguments(parser)
 
 
@@ -170,6 +224,8 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "check": ("read and check every line of a job; send nothing", _check),
     "status": ("say where a run stands, also while it runs", _status),
     "verify": ("prove that every line has exactly one record, or say which do not", _verify),
-    "providers": ("list the endpoints known by name", _providers),
+    "chat": ("talk to the configured endpoint, to try a prompt", _chat),
+    "ask": ("ask one prompt and print the answer", _ask),
+    "providers": ("list the endpoints known by name; --ping tells what of one works", _providers),
     "simulate": ("serve the embedded endpoint on loopback", _simulate),
 }

@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
@@ -31,7 +31,7 @@ PATIENCE_S = 30.0
 """The longest wait a server may ask of a person; a longer one is told instead of sat out."""
 TRIES = 3
 _FRAME_S = 0.03
-_GIVEN_UP = {Kind.STOP: ExitCode.ACCOUNT, Kind.REFUSED: ExitCode.TRY_LATER, Kind.PAUSE: ExitCode.TRY_LATER, Kind.PROBE: ExitCode.TRY_LATER}
+_GIVEN_UP = {Kind.STOP: ExitCode.ACCOUNT, **dict.fromkeys((Kind.REFUSED, Kind.PAUSE, Kind.PROBE), ExitCode.TRY_LATER)}
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 SIMULATED = "SIMULATED: the answers come from the embedded endpoint; nothing is sent anywhere and nothing is billed"
 
@@ -40,7 +40,7 @@ def configuration_of(args: Namespace) -> Configuration:
     """The settings of a command without a job, `--set` among them. Raises `JobError` (2)."""
     flags = flags_of(args)
     try:
-        body = dict(setting(one) for one in args.set or ())
+        body = dict(setting(one) for one in getattr(args, "set", None) or ())
     except CommandError as error:
         raise JobError(ExitCode.USAGE, f"--set: {error}") from None
     return load(None, {**flags, **({"body": body} if body else {})})
@@ -49,14 +49,18 @@ def configuration_of(args: Namespace) -> Configuration:
 @contextmanager
 def connected(configuration: Configuration, command: str) -> Iterator[Parts]:
     """What asking needs, while the endpoint is there: also one that has to be started for it."""
-    with TemporaryDirectory(prefix="batchllm-") as folder, simulated_endpoint(configuration) as address:
-        with served(configuration, Path(folder)) as server:
-            made = parts(configuration, Path(), Path(), command=command, base_url=address or (server and server.base_url))
-            if made.facts.simulated:
-                say(SIMULATED)
-            if server is not None:
-                server.start()
-            yield made
+    with (
+        TemporaryDirectory(prefix="batchllm-") as folder,
+        simulated_endpoint(configuration) as simulated,
+        served(configuration, Path(folder)) as server,
+    ):
+        address = simulated if server is None else server.base_url
+        made = parts(configuration, Path(), Path(), command=command, base_url=address)
+        if made.facts.simulated:
+            say(SIMULATED)
+        if server is not None:
+            server.start()
+        yield made
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def _watched(item: Item, live: Live) -> Callable[[bytes], bool] | None:
     if feed is None:
         return None
     endpoint = item.route.endpoint_for(item.request.url)
-    assembler: Assembler = endpoint.assembler()
+    assembler: Assembler = endpoint.assembler(item.request.body)
     clock = asyncio.get_running_loop().time
     shown = clock()
 
@@ -112,7 +116,8 @@ def _watched(item: Item, live: Live) -> Callable[[bytes], bool] | None:
         if payload and clock() - shown >= _FRAME_S:
             shown = clock()
             answer = endpoint.read(assembler.body())
-            live.show(answer.reasoning, answer.text)
+            redact = item.route.redactor.text
+            live.show(redact(answer.reasoning or ""), redact(answer.text or ""))
         return payload
 
     return take
@@ -135,10 +140,14 @@ def _given_up(made: Parts, item: Item, step: Again | Halt) -> Outcome:
         message += f"; {made.key_hint}"
     if isinstance(step, Again) and step.wait_s > PATIENCE_S:
         message += f" (it asks to wait {step.wait_s:.0f} s)"
-    facts: dict[str, Any] = {"line": request.line, "digest": request.digest, "usage": note["usage"], "attempts": item.spent.sent,
-                             "latency_s": note["latency_s"], "provider": made.route.provider.name, "retryable": isinstance(step, Again)}  # fmt: skip
-    record = Record(request.line, request.custom_id, request.digest, note["status"], code=verdict.code or ErrorCode.BAD_RESPONSE,
-                    message=message, usage=item.bill.usage, facts=facts)  # fmt: skip
+    facts: dict[str, Any] = {
+        "line": request.line, "digest": request.digest, "usage": note["usage"], "attempts": item.spent.sent,
+        "latency_s": note["latency_s"], "provider": made.route.provider.name, "retryable": isinstance(step, Again),
+    }  # fmt: skip
+    code = verdict.code or ErrorCode.BAD_RESPONSE
+    record = Record(
+        request.line, request.custom_id, request.digest, note["status"], code=code, message=message, usage=item.bill.usage, facts=facts
+    )
     return Outcome(record, _exit_of(verdict))
 
 
@@ -153,7 +162,7 @@ class Live:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._dims = "NO_COLOR" not in os.environ
+        self._dims = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self.restart()
 
     def restart(self) -> None:

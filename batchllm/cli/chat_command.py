@@ -33,7 +33,8 @@ def main(args: Namespace) -> int:
     with connected(configuration, "batchllm chat") as made:
         session = Session(made, conversation, live_on(sys.stdout))
         if sys.stdin.isatty():
-            say(f"{made.facts.endpoint} ({conversation.params.get('model', 'no model')}); /help lists the commands, Ctrl-D ends")
+            model = conversation.params.get("model", "no model")
+            say(f"{made.facts.endpoint} ({model}); /help lists the commands, Ctrl-D ends")
             session.run(_typed())
             return int(ExitCode.OK)
         session.run(_piped())

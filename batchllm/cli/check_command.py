@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from batchllm.assembly import check_values, job_file, target
+from batchllm.admission import preflight_for
+from batchllm.assembly import check_values, job_file, schemas_of, target
 from batchllm.cli.flags import configuration_for
 from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
@@ -16,7 +17,6 @@ from batchllm.sources.raw_lines import open_job
 from batchllm.survey import survey
 from batchllm.terminal import say
 from batchllm.types import Request
-from batchllm.validation import load_schema
 
 BYTES_PER_TOKEN = 4
 
@@ -40,21 +40,21 @@ def report(args: Namespace, configuration: Configuration) -> int:
 def examine(args: Namespace, configuration: Configuration) -> dict[str, Any]:
     settings = configuration.settings
     chosen = target(configuration)
-    if settings.schema_:
-        from pathlib import Path
-
-        load_schema(settings.schema_, Path())
+    schemas = schemas_of(settings)
+    mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
+    preflight = preflight_for(settings, chosen.provider, mode, default_schema=None in schemas)
     open_job(args.job).close()
     estimate = _Estimate()
-    found = survey(job_file(settings, args.job), settings.limit, estimate.add)
+    found = survey(job_file(settings, args.job, preflight.fault), settings.limit, estimate.add)
     return {
         "job": str(args.job),
         "lines": found.total,
         "requests": found.requests,
         "bad_lines": found.bad_count,
         "bad": [{"line": one.line, "custom_id": one.custom_id, "code": str(one.code), "message": one.message} for one in found.bad],
+        "warnings": preflight.sentences(),
         "provider": chosen.provider.name,
-        "endpoint": "simulator" if chosen.provider.simulated else chosen.base_url,
+        "endpoint": chosen.name,
         "urls": dict(found.urls),
         "models": dict(found.models),
         "estimate": {"prompt_tokens": round(estimate.prompt), "max_completion_tokens": estimate.completion,
@@ -88,6 +88,8 @@ def _print(findings: dict[str, Any]) -> None:
     hidden = findings["bad_lines"] - len(findings["bad"])
     if hidden > 0:
         say(f"  … and {hidden} more")
+    for sentence in findings["warnings"]:
+        say(f"  warning: {sentence}")
     for name in ("urls", "models"):
         say(f"  {name:<9} " + (", ".join(f"{key} × {count}" for key, count in findings[name].items()) or "none named"))
     estimate = findings["estimate"]

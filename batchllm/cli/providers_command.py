@@ -1,19 +1,25 @@
-"""`batchllm providers`."""
+"""`batchllm providers`: the endpoints known by name, built in and the user's own; with `--ping`, what of one works."""
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 import orjson
 
+from batchllm.configuration import load
 from batchllm.errors import ExitCode, JobError
-from batchllm.providers import Provider, names, provider
+from batchllm.providers import Provider, names, provider, provider_from
+from batchllm.terminal import say
 
 
 def main(args: Namespace) -> int:
-    if args.name is not None and args.name not in names():
-        raise JobError(ExitCode.USAGE, f"there is no provider '{args.name}'; known are: {', '.join(names())}")
-    chosen = [provider(name) for name in ([args.name] if args.name else names())]
+    if args.ping:
+        return _ping(args)
+    rows = {**{name: provider(name) for name in names()}, **_own()}
+    if args.name is not None and args.name not in rows:
+        raise JobError(ExitCode.USAGE, f"there is no provider '{args.name}'; known are: {', '.join(rows)}")
+    chosen = [rows[args.name]] if args.name else list(rows.values())
     if args.json:
         print(orjson.dumps([_json(one) for one in chosen]).decode())
     elif args.name:
@@ -21,6 +27,41 @@ def main(args: Namespace) -> int:
     else:
         print(_table(chosen))
     return 0
+
+
+def _own() -> dict[str, Provider]:
+    """The rows of `[providers.NAME]` in batchllm.toml. One that is wrong is told, and does not hide the others."""
+    from batchllm.serving import without_serve
+
+    found: dict[str, Provider] = {}
+    try:
+        rows = load().settings.providers
+    except JobError as error:
+        say(f"batchllm: {error}")
+        return found
+    for name, row in rows.items():
+        try:
+            found[name] = provider_from(name, without_serve(row))
+        except ValueError as error:
+            say(f"batchllm: [providers.{name}]: {error}")
+    return found
+
+
+def _ping(args: Namespace) -> int:
+    from batchllm.cli.asking import connected
+    from batchllm.cli.flags import flags_of
+    from batchllm.cli.ping import as_json, lines, ping
+
+    named = {"provider": args.name} if args.name else {}
+    bounds = {} if args.timeout else {"timeouts": {"total": 60.0, "first_byte": 60.0}}
+    with connected(load(None, {**flags_of(args), **named, **bounds}), "batchllm providers --ping") as made:
+        found = ping(made)
+    if args.json:
+        print(orjson.dumps(as_json(found)).decode())
+    else:
+        for line in lines(found):
+            say(line, sys.stdout)
+    return int(found.exit_code)
 
 
 def _table(rows: list[Provider]) -> str:

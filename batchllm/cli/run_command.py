@@ -88,6 +88,8 @@ def _introduce(run: Run) -> None:
         say(f"  line {one.line}: {one.message}")
     if found.bad_count > len(found.bad):
         say(f"  … and {found.bad_count - len(found.bad)} more; all of them will stand in errors.jsonl")
+    for sentence in run.parts.preflight.sentences() if run.parts.preflight else ():
+        say(f"  warning: {sentence}")
     for notice in run.notices:
         say(f"  repaired: {notice}")
 

@@ -103,11 +103,7 @@ def _problem(message: Message) -> Problem | None:
     if message.filtered:
         return finish.WITHHELD
     ending = finish.problem(message.finish)
-    if (
-        message.empty
-        and message.reasoning
-        and (not message.closed or (ending and ending[0] is ErrorCode.TRUNCATED))
-    ):
+    if message.empty and message.reasoning and (not message.closed or (ending and ending[0] is ErrorCode.TRUNCATED)):
         return finish.USED_UP
     if ending:
         return ending

@@ -26,9 +26,7 @@ USAGE_PLACES = (("usage",), ("x_groq", "usage"))
 def first_choice(body: Json) -> Json | None:
     """The choice with index 0, wherever it stands; else the first there is."""
     choices = list(dicts(body.get("choices")))
-    return next(
-        (choice for choice in choices if _is_zero(choice.get("index"))), choices[0] if choices else None
-    )
+    return next((choice for choice in choices if _is_zero(choice.get("index"))), choices[0] if choices else None)
 
 
 def _is_zero(value: Any) -> bool:

@@ -114,11 +114,7 @@ def is_error(chunk: Json) -> bool:
         return True
     if "choices" in chunk:
         return False
-    return (
-        chunk.get("type") == "error"
-        or chunk.get("object") == "error"
-        or ("code" in chunk and "message" in chunk)
-    )
+    return chunk.get("type") == "error" or chunk.get("object") == "error" or ("code" in chunk and "message" in chunk)
 
 
 def error_of(chunk: Json) -> Json:

@@ -92,9 +92,7 @@ def _read(body: Any) -> Answer:
 
 
 def _problem(choice: Json, text: str, closed: bool, reasoned: bool) -> finish.Problem | None:
-    found = (
-        finish.WITHHELD if finish.filtered(choice) else finish.problem(as_text(choice.get("finish_reason")))
-    )
+    found = finish.WITHHELD if finish.filtered(choice) else finish.problem(as_text(choice.get("finish_reason")))
     empty = not text.strip()
     if empty and reasoned and (not closed or (found and found[0] is ErrorCode.TRUNCATED)):
         return finish.USED_UP

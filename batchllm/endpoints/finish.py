@@ -15,9 +15,7 @@ from batchllm.types import Json
 
 TRUNCATED = frozenset({"length", "max_tokens", "model_length", "max_output_tokens"})
 FILTERED = frozenset({"content_filter", "sensitive", "safety", "prohibited_content", "recitation"})
-BROKEN = frozenset(
-    {"error", "abort", "insufficient_system_resource", "network_error", "timeout", "cancelled"}
-)
+BROKEN = frozenset({"error", "abort", "insufficient_system_resource", "network_error", "timeout", "cancelled"})
 
 Problem = tuple[ErrorCode, str]
 

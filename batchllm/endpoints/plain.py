@@ -65,9 +65,7 @@ class Plain:
         return dict(body)
 
     def prompt_text(self, body: Json) -> str:
-        return "\n".join(
-            text for names in self.needs for name in names for text in strings_in(body.get(name)) if text
-        )
+        return "\n".join(text for names in self.needs for name in names for text in strings_in(body.get(name)) if text)
 
     def _fault(self, body: Json) -> str | None:
         results = next((body[name] for name in self.holds if body.get(name) is not None), None)

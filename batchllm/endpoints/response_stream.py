@@ -12,9 +12,7 @@ from batchllm.endpoints.chunks import Chunks
 from batchllm.endpoints.fields import as_dict, as_text
 from batchllm.types import Json
 
-TERMINAL = frozenset(
-    {"response.completed", "response.failed", "response.incomplete", "response.cancelled", "response.done"}
-)
+TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled", "response.done"})
 
 
 class Place(NamedTuple):

@@ -108,11 +108,7 @@ class _Parts:
         items = list(dicts(body.get("output")))
         said = [item for item in items if item.get("type", "message") == "message"]
         thought = [item for item in items if item.get("type") == "reasoning"]
-        calls = [
-            as_text(item.get(CALLS[kind])) or ""
-            for item in items
-            if (kind := as_text(item.get("type"))) in CALLS
-        ]
+        calls = [as_text(item.get(CALLS[kind])) or "" for item in items if (kind := as_text(item.get("type"))) in CALLS]
         self.calls = len(calls)
         self.refusal = "".join(
             as_text(part.get("refusal")) or ""

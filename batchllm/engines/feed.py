@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batchllm.types import Request
 
@@ -12,13 +12,13 @@ from batchllm.types import Request
 class LineFeeder:
     """Requests one by one, in the job's order. One batch is held at most; `next` gives None at the end, and ever after."""
 
-    def __init__(self, batches: Iterator[list[Request]]) -> None:
+    def __init__(self, batches: Iterator[Sequence[Request | tuple[Request, ...]]]) -> None:
         self._batches = batches
-        self._ready: deque[Request] = deque()
+        self._ready: deque[Request | tuple[Request, ...]] = deque()
         self._ended = False
         self._refilling = asyncio.Lock()
 
-    async def next(self) -> Request | None:
+    async def next(self) -> Request | tuple[Request, ...] | None:
         while not self._ready:
             if self._ended:
                 return None

@@ -13,29 +13,32 @@ from batchllm.endings import Endings
 from batchllm.engines.deferral import Deferral
 from batchllm.engines.gate import Gate, GateClosed
 from batchllm.errors import JobError, TransportError
-from batchllm.item import Again, Done, Halt, Item, Route, Step
+from batchllm.item import Again, AnyStep, Asked, Done, Halt, Item, Onward, Route
+from batchllm.media import MediaError, loaded
+from batchllm.pack import Pack
 from batchllm.protocols import Transport
 from batchllm.ratelimit_headers import read_limits
 from batchllm.retry import budget_cost
+from batchllm.talk import Talk
 from batchllm.throttle import Throttle
-from batchllm.types import Call, Json, Request
+from batchllm.types import Json, Request
 
 PARKED_PER_SLOT = 4
 """Lines waiting to be asked again, per slot of the cap: beyond it no new line is begun, so that memory stays bounded."""
 
 
 class Feeder(Protocol):
-    """Hands out requests one by one; None when there are no more."""
+    """Hands out requests one by one, or several that are sent as one; None when there are no more."""
 
-    async def next(self) -> Request | None: ...
+    async def next(self) -> Request | tuple[Request, ...] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
     """Where what comes of requests goes. `done` and `note` return with the bytes safe; `deliver` may wait."""
 
-    done: Callable[[Done, Item], None]
-    note: Callable[[Json, Item], None]
+    done: Callable[[Done, Asked], None]
+    note: Callable[[Json, Asked], None]
     deliver: Callable[[Done], Awaitable[None]] | None = None
 
 
@@ -112,7 +115,7 @@ class LocalPool:
         except GateClosed:
             return
 
-    async def _next(self) -> Request | None:
+    async def _next(self) -> Request | tuple[Request, ...] | None:
         """The next line; where none can be read, the run drains: what is in flight has been paid for."""
         try:
             return await self._feeder.next()
@@ -120,29 +123,56 @@ class LocalPool:
             self.stop(error)
             return None
 
-    async def _ask(self, request: Request) -> None:
-        item = Item(self._route, request)
+    async def _ask(self, request: Request | tuple[Request, ...]) -> None:
+        item = _asked(self._route, request)
         step = await self._send(item, again=False)
+        while isinstance(step, Onward):
+            step = await self._onward(item, step)
         if isinstance(step, Again):
             self._park(item, step)
         else:
             await self._finish(item, step)
 
-    async def _send(self, item: Item, *, again: bool) -> Step:
+    async def _onward(self, item: Asked, step: Onward) -> AnyStep:
+        if isinstance(step.kept, Done):
+            await self._deliver(step.kept)
+        return await self._send(item, again=True)
+
+    async def _send(self, item: Asked, *, again: bool) -> AnyStep:
         """One attempt: a slot, the request, what its reply comes to. Between the reply and `_safe` nothing awaits."""
-        throttle, loop = self.throttle, self._loop
+        throttle = self.throttle
         reserved = item.token_estimate() if throttle.counts_tokens else 0.0
         await self.gate.enter(reserved, again=again)
-        sent_at = loop.time()
         try:
-            return await self._exchange(item, item.call(sent_at), sent_at, reserved)
+            extras = item.request.extras
+            if extras is not None and extras.media:
+                return await self._exchange_media(item, reserved)
+            return await self._exchange(item, reserved)
         finally:
             if self.gate.waiting:
                 self.gate.wake()
 
-    async def _exchange(self, item: Item, call: Call, sent_at: float, reserved: float) -> Step:
-        throttle, loop = self.throttle, self._loop
+    async def _exchange_media(self, item: Asked, reserved: float) -> AnyStep:
+        """An exchange whose local files are read in a thread, and held no longer than it lasts."""
+        began = self._loop.time()
         try:
+            data, files = await asyncio.to_thread(loaded, item.body, self._route.media)
+        except MediaError as error:
+            self.throttle.cancelled(began, self._loop.time())
+            step = item.unsendable(str(error))
+            self._safe(item, step)
+            return step
+        except asyncio.CancelledError:
+            self.throttle.cancelled(began, self._loop.time())
+            raise
+        item.sends(files)
+        return await self._exchange(item, reserved, data)
+
+    async def _exchange(self, item: Asked, reserved: float, data: bytes | None = None) -> AnyStep:
+        throttle, loop = self.throttle, self._loop
+        sent_at, mark = loop.time(), throttle.sent_count
+        try:
+            call = item.call(sent_at, data)
             reply = await self._transport.send(call, item.feed)
         except TransportError as error:
             now = loop.time()
@@ -155,22 +185,28 @@ class LocalPool:
             now = loop.time()
             limits = read_limits(reply.headers)
             if limits is not None:
-                throttle.saw(limits, sent_at, now)
+                throttle.saw(limits, mark, reserved, sent_at, now)
             step = item.received(reply, now, self._jitter(), outage=throttle.breaker.open)
         self._safe(item, step)
         self._learn(item, step, sent_at, now, reserved)
         return step
 
-    def _safe(self, item: Item, step: Step) -> None:
+    def _safe(self, item: Asked, step: AnyStep) -> None:
         """Paid bytes to the journal, before anything else happens to them."""
         if isinstance(step, Done):
             self._outlet.done(step, item)
-        else:
+        elif not isinstance(step, Onward):
             self._outlet.note(step.note, item)
+        elif isinstance(step.kept, Done):
+            self._outlet.done(step.kept, item)
+        else:
+            self._outlet.note(step.kept, item)
 
-    def _learn(self, item: Item, step: Step, sent_at: float, now: float, reserved: float) -> None:
+    def _learn(self, item: Asked, step: AnyStep, sent_at: float, now: float, reserved: float) -> None:
         throttle = self.throttle
-        if isinstance(step, Done) and step.verdict is None:
+        if isinstance(step, Onward) and isinstance(step.kept, Done):
+            step = step.kept
+        if isinstance(step, Onward) or (isinstance(step, Done) and step.verdict is None):
             throttle.succeeded(sent_at, now)
             if self._workers < throttle.limiter.limit:
                 self._more_workers()
@@ -185,7 +221,7 @@ class LocalPool:
         if ending is not None and not self.gate.closed:
             self.stop(ending)
 
-    def _park(self, item: Item, step: Again) -> None:
+    def _park(self, item: Asked, step: Again) -> None:
         """A line to be asked again waits in a task of its own, without a slot; the worker goes on to the next line."""
         if self.gate.closed:
             return
@@ -202,11 +238,12 @@ class LocalPool:
         if self.parked < PARKED_PER_SLOT * self.throttle.limiter.cap:
             self._room.set()
 
-    async def _ask_again(self, item: Item, step: Again) -> None:
+    async def _ask_again(self, item: Asked, failed: Again) -> None:
         """tenacity holds the loop: it is entered only after a first failure, whose outcome is its first result."""
-        pending: Step | None = step
+        step: AnyStep = failed
+        pending: AnyStep | None = failed
 
-        async def attempt() -> Step:
+        async def attempt() -> AnyStep:
             nonlocal pending, step
             if pending is not None:
                 first, pending = pending, None
@@ -217,6 +254,8 @@ class LocalPool:
             self._parked_tasks.discard(this)  # in flight: a drain waits for it
             try:
                 step = await self._send(item, again=True)
+                while isinstance(step, Onward):
+                    step = await self._onward(item, step)
             finally:
                 self._parked_tasks.add(this)
             return step
@@ -225,12 +264,12 @@ class LocalPool:
             retry=retry_if_result(_is_again), wait=_wait, stop=stop_never, sleep=self._sleep, reraise=True
         )
         try:
-            last: Step = await retrying(attempt)
+            last: AnyStep = await retrying(attempt)
         except GateClosed:
             return
         await self._finish(item, last)
 
-    async def _afford(self, step: Step) -> None:
+    async def _afford(self, step: AnyStep) -> None:
         """Wait for a token of the retry budget where this retry needs one; an open breaker is bound enough by itself."""
         assert isinstance(step, Again)
         cost = budget_cost(step.verdict)
@@ -242,12 +281,23 @@ class LocalPool:
             raise GateClosed
         await asyncio.sleep(seconds)
 
-    async def _finish(self, item: Item, step: Step) -> None:
+    async def _finish(self, item: Asked, step: AnyStep) -> None:
         if isinstance(step, Halt):
             return
         assert isinstance(step, Done)
+        await self._deliver(step)
+
+    async def _deliver(self, step: Done) -> None:
         if self._outlet.deliver is not None:
             await self._outlet.deliver(step)
+
+
+def _asked(route: Route, request: Request | tuple[Request, ...]) -> Asked:
+    if isinstance(request, tuple):
+        return Pack(route, request)
+    if request.extras is not None and request.extras.turns:
+        return Talk(route, request)
+    return Item(route, request)
 
 
 def _is_again(step: Any) -> bool:

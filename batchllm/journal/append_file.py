@@ -57,8 +57,7 @@ class AppendFile:
 
     def unsynced(self) -> bytes:
         """The whole lines behind the last sync, read back; those a failed fsync has left in the cache."""
-        start = max(0, self.synced)
-        return os.pread(self._fd, self.size - start, start)
+        return os.pread(self._fd, self.size - self.synced, self.synced)
 
     def cut(self, size: int) -> None:
         """Take back everything behind `size`, the end of a whole line."""

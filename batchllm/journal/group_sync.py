@@ -14,8 +14,8 @@ GROUP_RECORDS = 256
 class GroupSync:
     """Calls `sync` at most `GROUP_S` seconds or `GROUP_RECORDS` records after a write.
 
-    An error of `sync` is kept in `error`, told once to `on_error` (from this thread), and final: nothing is synced
-    after it, since the kernel has already dropped the pages it complained of.
+    An OSError of `sync` is told once to `on_error` (from this thread) and final: nothing is synced after it, since the
+    kernel has already dropped the pages it complained of. Any other error is a defect, and raised by `close`.
     """
 
     def __init__(self, sync: Callable[[], None], on_error: Callable[[OSError], None]) -> None:
@@ -24,7 +24,7 @@ class GroupSync:
         self._ready = threading.Condition()
         self._waiting = 0
         self._closing = False
-        self.error: OSError | None = None
+        self._defect: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="batchllm-fsync", daemon=True)
         self._thread.start()
 
@@ -36,19 +36,21 @@ class GroupSync:
                 self._ready.notify()
 
     def _run(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._waiting or self._closing)
-                self._ready.wait_for(lambda: self._waiting >= GROUP_RECORDS or self._closing, GROUP_S)
-                if self._closing:
-                    return
-                self._waiting = 0
-            try:
+        try:
+            while self._next_group():
                 self._sync()
-            except OSError as error:
-                self.error = error
-                self._on_error(error)
-                return
+        except OSError as error:
+            self._on_error(error)
+        except BaseException as error:
+            self._defect = error
+
+    def _next_group(self) -> bool:
+        """Wait for a group to be complete; False once there will be none."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._waiting or self._closing)
+            self._ready.wait_for(lambda: self._waiting >= GROUP_RECORDS or self._closing, GROUP_S)
+            self._waiting = 0
+            return not self._closing
 
     def close(self) -> None:
         """Stop the thread, waiting for a sync under way; the caller syncs once more itself."""
@@ -56,3 +58,6 @@ class GroupSync:
             self._closing = True
             self._ready.notify()
         self._thread.join()
+        if self._defect is not None:
+            defect, self._defect = self._defect, None
+            raise defect

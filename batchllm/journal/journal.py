@@ -53,6 +53,9 @@ class Journal:
         except OSError as error:
             self.close()
             raise cannot_write(folder, error) from None
+        except JobError:
+            self.close()
+            raise
 
     def open(self, durability: Durability) -> list[str]:
         """Make the files ready for appending; says in words what had to be repaired, and what to beware of."""
@@ -82,7 +85,7 @@ class Journal:
         return file, repaired
 
     def _probe(self) -> None:
-        """Write, sync and keep a small reserve: proof that the disk takes data, and room for what is in flight when it is full."""
+        """Write, sync and keep a reserve: proof that the disk takes data, and room for what is in flight when it is full."""
         fd = self._storage.open(self.folder / RESERVE, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._reserved = True
         with closing(self._storage, fd):
@@ -216,6 +219,7 @@ class Journal:
     def abandon(self) -> None:
         """Release the folder before anything was sent; a folder made for this run goes again, unless it holds anything."""
         if self._new and not self._has_records():
+            self._reserved = False
             for name in (RESULTS, ATTEMPTS, RESERVE, "job.json", LOCK_NAME):
                 with contextlib.suppress(OSError):
                     self._storage.unlink(self.folder / name)

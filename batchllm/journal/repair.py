@@ -41,7 +41,8 @@ class Repair:
         if self.name != RESULTS or not self.totals.records:
             return ""
         share = self.moved / self.totals.records
-        tokens = self.totals.sums["prompt_tokens"] + self.totals.sums["completion_tokens"]
+        usage = self.totals.usage
+        tokens = (usage["prompt_tokens"] or 0) + (usage["completion_tokens"] or 0)
         text = f"; asked again they take about {round(tokens * share):,} tokens"
         if self.totals.cost_known and self.totals.cost_usd:
             text += f", ${self.totals.cost_usd * share:.4f}"

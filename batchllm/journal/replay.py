@@ -78,6 +78,8 @@ class Replay:
         self.removed: list[str] = []
         self.removed_count = 0
         self.changed = 0
+        self.begun: dict[int, list[Json]] = {}
+        """Turns of conversations that were begun and not finished, by line."""
 
     def read(self, folder: Path) -> None:
         for number, record in records(folder / RESULTS):
@@ -111,12 +113,16 @@ class Replay:
             return
         if not isinstance(record, dict):
             self._seen(line, note)
+            if "turn" in note and self._index.wanted(line) and self._current(line, note):
+                self.begun.setdefault(line, []).append(note)
             return
         facts: Any = record.get("batchllm") or {}
         if self._index.state(line) in (State.DONE, State.INVALID) or not self._current(line, facts):
             return
         open_again = self._retry_failed or facts.get("retryable")
         self._index.set(line, State.RETRY if open_again else State.FAILED)
+        if not open_again:
+            self.begun.pop(line, None)
         self._seen(line, record)
 
     def _current(self, line: int, facts: Json) -> bool:

@@ -53,8 +53,8 @@ def note_damage(note: Json) -> str | None:
 
 
 def result_flaw(record: Json) -> str | None:
-    """What a record of `results.jsonl` lacks or contradicts; None if it is sound."""
-    return damage(record) or _form(record) or _facts_flaw(record["batchllm"]) or _answer_flaw(record)
+    """What a record of `results.jsonl` without `damage` lacks or contradicts; None if it is sound."""
+    return _form(record) or _facts_flaw(record["batchllm"]) or _answer_flaw(record)
 
 
 def failure_flaw(record: Json) -> str | None:

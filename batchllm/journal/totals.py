@@ -14,11 +14,10 @@ TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
 class Totals:
     """A record counts with its last attempt; the ones before it that were billed stand in `attempts.jsonl`.
 
-    `told` holds the kinds of tokens that any attempt told: without one, the sum is unknown and not 0.
+    In `usage`, None says that no attempt told this kind of tokens, which is not 0.
     """
 
-    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
-    told: set[str] = field(default_factory=set)
+    usage: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(TOKENS))
     cost_usd: float = 0.0
     cost_known: bool = True
     records: int = 0
@@ -44,11 +43,10 @@ class Totals:
     def _add(self, usage: Any, sign: int) -> None:
         if type(usage) is not dict:
             return
-        for name in TOKENS:
-            count = usage.get(name)
-            if type(count) is int:
-                self.sums[name] += sign * count
-                self.told.add(name)
+        sums = self.usage
+        for name, count in usage.items():
+            if type(count) is int and name in sums:
+                sums[name] = (sums[name] or 0) + sign * count
 
     def _cost(self, cost: float | None, usage: Any) -> None:
         if cost is not None:
@@ -56,18 +54,15 @@ class Totals:
         elif type(usage) is dict and any(usage.values()):
             self.cost_known = False
 
-    def as_json(self) -> dict[str, int | None]:
-        return {name: self.sums[name] if name in self.told else None for name in TOKENS}
-
     def disagreements(self, summary: Json) -> list[str]:
         """Where `usage` and `cost_usd` of a summary say something else, each in a sentence."""
-        usage = summary.get("usage")
-        if type(usage) is not dict:
+        said = summary.get("usage")
+        if type(said) is not dict:
             return ["usage is missing"]
         found = [
-            f"usage.{name} says {usage.get(name)}, the files add up to {self.sums[name]}"
-            for name in TOKENS
-            if (usage.get(name) or 0) != self.sums[name]
+            f"usage.{name} says {said.get(name)}, the files add up to {count}"
+            for name, count in self.usage.items()
+            if (said.get(name) or 0) != (count or 0)
         ]
         cost = _number(summary.get("cost_usd"))
         # Each record's cost is rounded to a billionth, the sum to a millionth.

@@ -96,6 +96,11 @@ VLLM = (
     ),
 )  # fmt: skip
 
+TRANSFORMERS = (
+    # seen at 5.x: it serves the one model it was started with, and says so without an error object
+    Rule(_K.FINAL, _E.NOT_FOUND, {400}, words=words("server is pinned to")),
+)
+
 OLLAMA = (
     # FAQ: 503 the moment the queue (OLLAMA_MAX_QUEUE) is full: come back slower (H11)
     Rule(_K.REFUSED, _E.SERVER_ERROR, {503}, words=words("maximum pending requests"), slow_ramp=True),

@@ -12,6 +12,7 @@ VLLM = Provider(
         "Queues what it cannot run at once: concurrency may be high (100 and more).",
         "Closes idle connections after 5 s; the name of the reasoning field differs by version.",
         "An abandoned request may go on running: retrying timeouts can double the load.",
+        "Tools (structured = tool) need a server started with --tool-call-parser; json_schema needs nothing.",
     ),
     docs="vllm",
 )  # fmt: skip
@@ -61,10 +62,11 @@ LMSTUDIO = Provider(
 
 TRANSFORMERS = Provider(
     "transformers", "transformers serve", "http://localhost:8000/v1", (),
-    auth="none", structured="prompt", stream_usage=False, local=True, max_concurrency=4,
+    auth="none", structured="prompt", stream_usage=False, rules=dialects.TRANSFORMERS, local=True, max_concurrency=4,
     notes=(
         "Meant for trying out: few requests at once.",
-        "Unverified: response_format and stream_options, neither of which is sent.",
+        "Takes response_format and ignores it: a schema is asked for in the prompt.",
+        "Takes n and gives one answer; /v1/responses streams unless told not to, and never says that it cut an answer.",
     ),
     docs="transformers",
 )  # fmt: skip

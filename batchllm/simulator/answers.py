@@ -121,7 +121,7 @@ def _wrong(text: str, schema: Any, key: int) -> str:
     if schema is None:
         return '{"answer": "' + text[: len(text) // 2]
     other = "[]" if text.startswith("{") else "{}"
-    return (text[: max(1, len(text) // 2)], f"Sure! Here is what I found: {text[:40]}", other)[key % 3]
+    return (text[: max(1, len(text) // 2)], f"Sure! Here is what I found: {text[: min(40, len(text) // 2)]}", other)[key % 3]
 
 
 def _cut(made: Answer, most: int | None) -> Answer:

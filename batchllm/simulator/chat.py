@@ -140,9 +140,7 @@ def _frames(call: Call, answers: list[Answer], usage: dict[str, Any], shown: str
     return frames
 
 
-def _choice_frames(
-    call: Call, head: dict[str, Any], index: int, one: Answer, shown: str, usage: dict[str, Any]
-) -> list[Frame]:
+def _choice_frames(call: Call, head: dict[str, Any], index: int, one: Answer, shown: str, usage: dict[str, Any]) -> list[Frame]:
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
         told = {"usage": usage} if finish and call.dialect.stream_usage == "finish" else {}

@@ -4,7 +4,7 @@ from typing import Any
 
 from batchllm.simulator import sse
 from batchllm.simulator.answers import Answer, Ask, answer
-from batchllm.simulator.formats import guided_schema, told_schema, token_limit, wanted_schema
+from batchllm.simulator.formats import guided_schema, token_limit, told_schema, wanted_schema
 from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Frame, Made, usage_asked
 from batchllm.simulator.seeds import mix
 from batchllm.simulator.tokens import estimate

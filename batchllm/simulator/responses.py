@@ -6,7 +6,7 @@ The stream is built from the finished response, so that both always say the same
 from typing import Any
 
 from batchllm.simulator.answers import Answer, Ask, answer
-from batchllm.simulator.formats import asks_to_think, forced_tools, told_schema, token_limit, wanted_schema
+from batchllm.simulator.formats import asks_to_think, forced_tools, token_limit, told_schema, wanted_schema
 from batchllm.simulator.reply import CREATED, FINGERPRINT, Call, Made
 from batchllm.simulator.response_events import frames
 from batchllm.simulator.tokens import content_text, estimate, estimate_messages, last_user_text, message_text

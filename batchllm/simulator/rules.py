@@ -26,7 +26,7 @@ def objection(endpoint: str, body: dict[str, Any], dialect: Dialect, options: Si
     return (
         _missing(endpoint, body)
         or _bad_count(body)
-        or _unknown_model(body, options)
+        or _unknown_model(body, dialect, options)
         or (_chat_rules(body, dialect) if endpoint == "chat" else None)
         or (_usage_options(body, dialect) if endpoint == "responses" else None)
     )
@@ -61,10 +61,13 @@ def _bad_count(body: dict[str, Any]) -> Objection | None:
     return None
 
 
-def _unknown_model(body: dict[str, Any], options: SimulatorOptions) -> Objection | None:
+def _unknown_model(body: dict[str, Any], dialect: Dialect, options: SimulatorOptions) -> Objection | None:
     model = body.get("model")
     if options.strict_models and model not in options.models:
-        return "not_found", f"The model `{model}` does not exist or you do not have access to it."
+        return (
+            "not_found",
+            None if "not_found" in dialect.words else f"The model `{model}` does not exist or you do not have access to it.",
+        )
     return None
 
 

@@ -31,7 +31,7 @@ def responses_usage(prompt: int, completion: int, cached: int, thought: int) -> 
     """Usage of the Responses API: the same counts under other names."""
     return {
         "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": cached},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": completion,
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": prompt + completion,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,8 @@ def open_job(path: Path) -> BinaryIO:
     try:
         if path.is_dir():
             raise JobError(ExitCode.BAD_DATA, f"{path} is a folder; name a JSONL file in it")
+        if path.exists() and not path.is_file():
+            raise JobError(ExitCode.BAD_DATA, f"{path} can be read only once, a job is read twice; save it to a file first")
         stream: BinaryIO = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb", buffering=0)  # type: ignore[assignment]
         return stream
     except FileNotFoundError:
@@ -45,7 +48,9 @@ def raw_lines(path: Path, max_bytes: int, start: tuple[int, int] = (0, 0)) -> It
             for line in _split(file, max_bytes, strip_bom=not offset):
                 number += 1
                 yield number, line
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except UnicodeError as error:
+            raise JobError(ExitCode.BAD_DATA, f"{path} {error}") from None
+        except (EOFError, OSError, zlib.error) as error:
             raise JobError(ExitCode.BAD_DATA, f"{path}: damaged after line {number}: {error}") from None
 
 
@@ -77,5 +82,5 @@ def _split(file: BinaryIO, max_bytes: int, *, strip_bom: bool) -> Iterator[bytes
 
 def _without_bom(block: bytes) -> bytes:
     if block.startswith(_UTF16):
-        raise JobError(ExitCode.BAD_DATA, "the job file is UTF-16; save it as UTF-8 (one JSON object per line)")
+        raise UnicodeError("is UTF-16; save it as UTF-8 (one JSON object per line)")
     return block.removeprefix(_BOM)

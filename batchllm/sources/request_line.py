@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
 from batchllm.endpoints import UnknownPathError, endpoint_for
 from batchllm.errors import ErrorCode
+from batchllm.media import Media
 from batchllm.protocols import Endpoint
+from batchllm.sources.extras import KEYS, extras_of, first_messages, has_media, turns_of
 from batchllm.sources.raw_lines import TooLong
-from batchllm.strictjson import canonical, loads
-from batchllm.types import BadLine, Json, Request
+from batchllm.strictjson import DEEPEST, canonical, loads, too_deep
+from batchllm.types import BadLine, Extras, Json, Request
 from batchllm.validation import from_response_format, own_format
 
 _BATCH_KEYS = frozenset({"custom_id", "method", "url", "body", "metadata", "schema"})
@@ -21,7 +23,9 @@ _FORBIDDEN = frozenset(
     {"api_key", "api_base", "base_url", "api_version", "headers", "extra_headers", "extra_query", "extra_body",
      "organization", "litellm_params", "custom_llm_provider", "model_list", "api_key_env", "authorization"}
 )  # fmt: skip
+_CONTAINERS = frozenset({dict, list})
 _CONTENT = frozenset({"messages", "input", "prompt", "tools", "response_format", "text", "metadata", "documents"})
+_PROMPTS = frozenset({"messages", "input", "prompt"})
 _PROMPT_FIELD = {
     "/v1/embeddings": "input", "/v1/moderations": "input", "/v1/responses": "input", "/v1/completions": "prompt",
     "/v1/images/generations": "prompt",
@@ -35,13 +39,23 @@ class LineError(ValueError):
 class RequestLine:
     """Reads lines with one set of defaults: the body fields and the path a line leaves out.
 
+    `media` are the rules for local files, `fault` says what else keeps a request from being sent.
     Raises nothing: `read` gives a `BadLine` where there is no request in a line.
     """
 
-    def __init__(self, defaults: Mapping[str, Any], url: str, schemas: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        defaults: Mapping[str, Any],
+        url: str,
+        schemas: frozenset[str] = frozenset(),
+        media: Media | None = None,
+        fault: Callable[[Request], str | None] | None = None,
+    ) -> None:
         self._defaults = dict(defaults)
         self._url = url
         self._schemas = schemas
+        self._media = media or Media()
+        self._fault = fault
         self._endpoints: dict[str, Endpoint] = {}
 
     def read(self, number: int, raw: bytes | TooLong) -> Request | BadLine:
@@ -51,16 +65,26 @@ class RequestLine:
                 raise LineError(f"the line is {raw:,} bytes long, above sizes.line")
             values = _parsed(raw)
             custom_id = _custom_id(values, custom_id)
-            return self._request(number, custom_id, values)
+            request = self._request(number, custom_id, values, has_media(raw))
+            problem = None if self._fault is None else self._fault(request)
+            if problem is not None:
+                raise LineError(problem)
+            return request
         except LineError as error:
             return BadLine(number, custom_id, ErrorCode.INVALID_LINE, str(error))
 
-    def _request(self, number: int, custom_id: str, values: Json) -> Request:
+    def _request(self, number: int, custom_id: str, values: Json, media: bool) -> Request:
         url = values.get("url", self._url)
         endpoint = self._endpoint(url)
         if values.get("method", "POST") != "POST":
             raise LineError(f"'method' is {_short(values['method'])}; only POST is sent")
-        own = _batch_body(values) if "body" in values else _short_body(values, endpoint.path)
+        turns: tuple[str, ...] = ()
+        if "body" in values:
+            own = _batch_body(values)
+        elif "turns" in values:
+            own, turns = _turns_body(values, endpoint.path)
+        else:
+            own = _short_body(values, endpoint.path)
         _refuse_forbidden(own)
         body = {**self._defaults, **own}
         problem = endpoint.check(body)
@@ -69,8 +93,22 @@ class RequestLine:
         _refuse_unusable_schema(url, body)
         schema = self._schema(values)
         content = {"url": url, "body": own} if schema is None else {"url": url, "body": own, "schema": schema}
-        digest = blake2b(canonical(content), digest_size=16).hexdigest()
-        return Request(number, custom_id, url, body, digest, _metadata(values), schema)
+        extras = None
+        if media or turns:
+            extras = self._extras(values, body, turns, media)
+            if turns:
+                content |= {"turns": turns, "history": values.get("history")}
+        try:
+            digest = blake2b(canonical(content), digest_size=16).hexdigest()
+        except ValueError as error:
+            raise LineError(str(error)) from None
+        return Request(number, custom_id, url, body, digest, _metadata(values), schema, extras)
+
+    def _extras(self, values: Json, body: Json, turns: tuple[str, ...], media: bool) -> Extras | None:
+        try:
+            return extras_of(values, body, turns, self._media if media else None)
+        except ValueError as error:
+            raise LineError(str(error)) from None
 
     def _endpoint(self, url: Any) -> Endpoint:
         if type(url) is not str:
@@ -121,6 +159,8 @@ def _metadata(values: Json) -> Json | None:
     metadata = values.get("metadata")
     if metadata is not None and type(metadata) is not dict:
         raise LineError("'metadata' must be an object")
+    if metadata is not None and too_deep(metadata):
+        raise LineError(f"'metadata' is nested deeper than {DEEPEST} levels")
     return metadata
 
 
@@ -146,9 +186,21 @@ def _short_body(values: Json, path: str) -> Json:
         messages = body.get("messages")
         if type(messages) is list:
             body["messages"] = [{"role": "system", "content": values["system"]}, *messages]
-    if not body.keys() & {"messages", "input", "prompt"}:
+    if _PROMPTS.isdisjoint(body):
         raise LineError("there is neither 'prompt' nor 'messages' nor 'body'")
     return body
+
+
+def _turns_body(values: Json, path: str) -> tuple[Json, tuple[str, ...]]:
+    """The body of a conversation's first turn, and all its questions."""
+    try:
+        turns = turns_of(values, path)
+        messages = first_messages(values, turns)
+    except ValueError as error:
+        raise LineError(str(error)) from None
+    body = {key: value for key, value in values.items() if key not in _ENVELOPE and key not in KEYS}
+    body["messages"] = messages
+    return body, turns
 
 
 def _messages(values: Json, body: Json) -> list[Json]:
@@ -165,12 +217,17 @@ def _messages(values: Json, body: Json) -> list[Json]:
 
 
 def _refuse_forbidden(body: Json) -> None:
-    found = body.keys() & _FORBIDDEN
-    if found:
-        raise LineError(f"'{min(found)}' may not stand in a job line: the endpoint and its key come from the settings")
-    for key, value in body.items():
-        if type(value) is dict and key not in _CONTENT:
-            _refuse_forbidden(value)
+    """At any depth, in lists too, and however the key is spelled: gateways read `API_Key` as well."""
+    rest: list[Any] = [body]
+    for value in rest:  # it grows meanwhile: no nesting is too deep for a list
+        if type(value) is list:
+            rest += [item for item in value if type(item) in _CONTAINERS]
+            continue
+        for key, item in value.items():
+            if key in _FORBIDDEN or (not key.islower() and key.lower().replace("-", "_") in _FORBIDDEN):
+                raise LineError(f"'{key}' may not stand in a job line: the endpoint and its key come from the settings")
+            if type(item) in _CONTAINERS and key not in _CONTENT:
+                rest.append(item)
 
 
 def _refuse_unusable_schema(url: str, body: Json) -> None:

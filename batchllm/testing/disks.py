@@ -83,7 +83,7 @@ class PowerLossDisk(QuickDisk):
     def replace(self, source: Path, target: Path) -> None:
         if source.is_dir():
             super().replace(source, target)
-            self._later(target.parent, lambda: target.rename(source))
+            self._later(target.parent, lambda: os.rename(target, source))  # noqa: PTH104 - gives None, as an undo should
             return
         old = self._saved(target)
         new_content, new_synced = self._saved(source) or (b"", b"")
@@ -103,7 +103,8 @@ class PowerLossDisk(QuickDisk):
         super().unlink(path)
         self._synced.pop(path, None)
         if saved is not None:
-            self._later(path.parent, lambda: self._restore(path, saved))
+            kept = saved
+            self._later(path.parent, lambda: self._restore(path, kept))
 
     def mkdir(self, path: Path) -> None:
         super().mkdir(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ class FaultyStorage(Storage):
         self.dead = False
         self.struck = False
         self._fired = fired
+        self._owner = threading.get_ident()
         self._after_short = False
         self._names: dict[int, str] = {}
 
@@ -70,9 +72,14 @@ class FaultyStorage(Storage):
         """The process is gone: its descriptors are closed, nothing it still tries has an effect."""
         self._strike()
         self.dead = True
-        for fd in self._names:
-            self.inner.close(fd)
-        self._names.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close every descriptor; by the thread that opened them, lest another call is just using one."""
+        if threading.get_ident() == self._owner:
+            for fd in self._names:
+                self.inner.close(fd)
+            self._names.clear()
 
     def _strike(self) -> None:
         if not self.struck:
@@ -82,6 +89,7 @@ class FaultyStorage(Storage):
     def _enter(self, call: str, name: str) -> Fault | None:
         """Count a call; raise what is due at its entry, or give the fault that the call itself has to carry out."""
         if self.dead:
+            self._let_go()
             raise Killed
         self.trace.append(f"{call} {name}")
         fault = self.fault

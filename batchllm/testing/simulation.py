@@ -12,7 +12,7 @@ from batchllm.endpoints import endpoint_for
 from batchllm.engines.feed import GivenFeeder
 from batchllm.engines.local import LocalPool, Outlet
 from batchllm.errors import JobError
-from batchllm.item import Done, Item, Route
+from batchllm.item import Asked, Done, Route
 from batchllm.providers import provider
 from batchllm.settings import Retries
 from batchllm.testing.simulated_endpoint import ServerModel, SimulatedEndpoint, Visit
@@ -82,10 +82,10 @@ async def _run(plan: Plan, trace: Trace) -> None:
         trace.claims.append((loop.time(), limiter.in_flight, limiter.limit, throttle.pause.until))
         trace.parked_most = max(trace.parked_most, pool.parked)
 
-    def done(step: Done, item: Item) -> None:
+    def done(step: Done, item: Asked) -> None:
         trace.records.append((step.record.line, None if step.record.code is None else str(step.record.code)))
 
-    def note(note: Json, item: Item) -> None:
+    def note(note: Json, item: Asked) -> None:
         trace.notes.append((loop.time(), note["line"], note["kind"], note["wait_s"]))
 
     endpoint = SimulatedEndpoint(plan.server, plan.seed, watch)

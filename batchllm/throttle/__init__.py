@@ -38,6 +38,7 @@ class Throttle:
     def __init__(
         self, cap: int, now: float, *, rpm: float | None = None, tpm: float | None = None, start: int = START
     ) -> None:
+        self.sent_count = 0
         self.limiter = Limiter(cap, start)
         self.pace = Pace(now)
         self.pause = MajorityPause()
@@ -76,6 +77,7 @@ class Throttle:
         return wait if wait > 0 else 0.0
 
     def sent(self, now: float, tokens: float = 0.0) -> None:
+        self.sent_count += 1
         self.limiter.sent()
         self.pace.sent(now)
         if self.pause.still_closed:
@@ -96,9 +98,9 @@ class Throttle:
         if self._tokens is not None:
             self._tokens.settle(sent_at, used - reserved)
 
-    def saw(self, limits: Limits, sent_at: float, now: float) -> None:
-        """What a reply's headers say is left."""
-        self.foresight.saw(limits, sent_at, now)
+    def saw(self, limits: Limits, mark: int, tokens: float, sent_at: float, now: float) -> None:
+        """What a reply's headers say is left; `mark` was `sent_count` when its request went, `tokens` what that took."""
+        self.foresight.saw(limits, self.sent_count - mark, tokens, sent_at, now)
 
     def succeeded(self, sent_at: float, now: float) -> None:
         self.limiter.left()
@@ -111,7 +113,7 @@ class Throttle:
         self.breaker.answered(sent_at)
         self.pause.answered(sent_at, now)
         if self.quota.active and self.quota.answered(sent_at):
-            self.limiter.slow_down()  # a throttle after all: come back slowly
+            self.limiter.slow_down(now)  # a throttle after all: come back slowly
 
     def cancelled(self, sent_at: float, now: float) -> None:
         """A request ended without an outcome of its own."""
@@ -145,7 +147,8 @@ class Throttle:
         self.breaker.answered(sent_at)
         if verdict.code is ErrorCode.SERVER_ERROR:
             self.breaker.unavailable(now)
-        self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
+        if not self.pace.holding:  # else it was the pace that was too fast, not the limit too wide
+            self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
         knocking = self.pause.still_closed
         self.pause.refused(sent_at, now, hint)
         if not knocking:  # a closed door tells nothing of the rate that passes an open one

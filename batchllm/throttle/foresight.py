@@ -6,21 +6,21 @@ from batchllm.types import Limits
 
 NEAR = 0.5
 """A limit is watched once less than this share of it is left: before that it is nobody's concern."""
-FRESH = 0.25
-COUNTABLE = 10
-BELOW = 0.98
+GAIN = 3.0
+LEAST = 0.25
 BURST_S = 0.1
 
 
 class Allowance:
-    """What one limit, of requests or of tokens, still allows; idle while plenty is left.
+    """What one limit, of requests or of tokens, still allows; idle while plenty is left. Rates are units a second.
 
-    What is `remaining` is spread over the time until the `reset`. That fits both kinds of server: where a window ends
-    then, it is used up exactly; where a bucket is full again then (OpenAI's documentation of its headers), it settles
-    at half a bucket and the bucket's own rate. News that is old against the bucket's size tells that rate only.
+    Three times what is left, spread over the time until the reset: where a window ends then (a quota of the minute) it
+    is never used up before, since less is left the rate falls; where a bucket is full again then (OpenAI's documentation
+    of its headers) it settles at a quarter of the bucket and at the bucket's own rate. News is as old as its reply: what
+    was sent since is subtracted, what came back is added.
     """
 
-    __slots__ = ("_at", "_level", "_rate", "_until", "active")
+    __slots__ = ("_at", "_level", "_news_at", "_rate", "_until", "active")
 
     def __init__(self) -> None:
         self.active = False
@@ -28,26 +28,31 @@ class Allowance:
         self._level = 0.0
         self._at = 0.0
         self._until = 0.0
+        self._news_at = float("-inf")
 
-    def saw(self, limit: int | None, remaining: int | None, reset_s: float | None, sent_at: float, now: float) -> None:
-        if remaining is None:
+    def saw(
+        self, limit: int | None, remaining: int | None, reset_s: float | None, since: float, sent_at: float, now: float
+    ) -> None:
+        """`since` is what was sent after the request whose reply this is."""
+        if remaining is None or sent_at < self._news_at:
             return
-        if remaining >= (1 if limit is None else limit * NEAR):
-            self.active = False
-        elif reset_s is not None and reset_s > 0:
-            self._slow(limit, remaining, reset_s, sent_at, now)
+        self._news_at = sent_at
+        if reset_s is None or reset_s <= 0:
+            self.active = self.active and remaining == 0
+        elif limit is None:
+            self._pace(1.0 / reset_s, reset_s, now, active=remaining == 0)
+        else:
+            refill = max(0, limit - remaining) / reset_s
+            left = min(float(limit), max(0.0, remaining - since + refill * (now - sent_at)))
+            rate = max(LEAST * refill, GAIN * left * refill / max(1.0, limit - left))
+            self._pace(rate, reset_s, now, active=refill > 0 and left < NEAR * limit)
 
-    def _slow(self, limit: int | None, remaining: int, reset_s: float, sent_at: float, now: float) -> None:
-        if not self.active:
-            self.active, self._level, self._at = True, 0.0, now
-        if limit is None:
-            self._rate = 1.0 / reset_s
-            return
-        refill = (limit - remaining) / reset_s
-        fresh = limit >= COUNTABLE and (now - sent_at) * refill <= FRESH * limit
-        self._rate = max(remaining, 0.5) / reset_s if fresh else refill * BELOW
-        # A promise of the past: by then the limit is whole again, whatever it was.
-        self._until = now + reset_s
+    def _pace(self, rate: float, reset_s: float, now: float, *, active: bool) -> None:
+        if active and not self.active:
+            self._level, self._at = 0.0, now
+        self.active = active
+        self._rate = rate
+        self._until = now + reset_s  # by then the limit is whole again, whatever it was
 
     def wait(self, now: float, amount: float) -> float:
         """Seconds until `amount` fits; 0 if now."""
@@ -75,9 +80,14 @@ class Foresight:
     def counts_tokens(self) -> bool:
         return self._tokens.active
 
-    def saw(self, limits: Limits, sent_at: float, now: float) -> None:
-        self._requests.saw(limits.requests_limit, limits.requests_remaining, limits.requests_reset_s, sent_at, now)
-        self._tokens.saw(limits.tokens_limit, limits.tokens_remaining, limits.tokens_reset_s, sent_at, now)
+    def saw(self, limits: Limits, since: int, tokens: float, sent_at: float, now: float) -> None:
+        """`since` is how many requests went after the one whose reply this is, `tokens` what such a request takes."""
+        self._requests.saw(
+            limits.requests_limit, limits.requests_remaining, limits.requests_reset_s, since, sent_at, now
+        )
+        self._tokens.saw(
+            limits.tokens_limit, limits.tokens_remaining, limits.tokens_reset_s, since * tokens, sent_at, now
+        )
         self.active = self._requests.active or self._tokens.active
 
     def wait(self, now: float, tokens: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 START = 20
 FLOOR = 4
-GROWTH, FASTEST = 0.05, 0.4
+GROWTH, DOUBLE = 0.05, 1.0
 CUT = 0.8
 SATURATED = 0.8
 ROUND_S = 0.25
@@ -13,17 +13,18 @@ EPISODE_MAX_S = 15.0
 
 
 class Limiter:
-    """Starts at min(cap, 20), doubles each clean and saturated round until the first refusal, then grows by 5 % and,
-    while rounds stay clean, by twice that in each further one.
+    """Starts at min(cap, 20), doubles over each clean and saturated round until the first refusal, then grows by 5 % and,
+    while rounds stay clean, by twice that over each further one. It grows with each success, never by a leap: what is let
+    in at once is a burst to the server.
 
-    A round is as many successes as the limit, and a quarter of a second at least; it is clean without refusals or
-    troubles, saturated if the pool was used to four fifths. A refusal cuts to 0.8, at most once an episode, and only
-    where the limit was what held the pool back; what was sent before the cut says nothing about the limit after it.
-    Times are monotonic seconds.
+    A round is as many successes as the limit it began with, and a quarter of a second at least; it is clean without
+    refusals or troubles, saturated if the pool was used to four fifths. A refusal cuts to 0.8, at most once an episode,
+    and only where the limit was what held the pool back; what was sent before the cut says nothing about the limit after
+    it. Times are monotonic seconds.
     """
 
     __slots__ = (
-        "_cut_at", "_episode_end", "_growth", "_limit", "_round", "_round_at", "_saturated", "_slow_start", "cap", "floor",
+        "_base", "_cut_at", "_episode_end", "_frozen", "_growth", "_limit", "_round", "_round_at", "_saturated", "cap", "floor",
         "in_flight", "limit",
     )  # fmt: skip
 
@@ -31,18 +32,19 @@ class Limiter:
         self.cap = cap
         self.floor = min(FLOOR, cap)
         self.in_flight = 0
-        self._slow_start = True
-        self._growth = GROWTH
-        self._round = 0
-        self._round_at = float("-inf")
-        self._saturated = False
+        self._growth = DOUBLE
         self._cut_at = float("-inf")
         self._episode_end = float("-inf")
         self._set(float(min(cap, start)))
+        self._begin_round(float("-inf"))
 
     def _set(self, limit: float) -> None:
         self._limit = limit
         self.limit = int(limit)
+
+    def _begin_round(self, now: float) -> None:
+        self._base, self._round, self._saturated, self._round_at = self._limit, 0, False, now
+        self._frozen = False
 
     def sent(self) -> None:
         self.in_flight += 1
@@ -52,48 +54,42 @@ class Limiter:
     def left(self) -> None:
         self.in_flight -= 1
 
-    def succeeded(self, sent_at: float, now: float) -> bool:
-        """Count a success; True if the limit grew."""
+    def succeeded(self, sent_at: float, now: float) -> None:
+        """Count a success; the limit may grow."""
         if self._limit >= self.cap or sent_at < self._cut_at:
-            return False
+            return
         self._round += 1
-        if self._round < self._limit or now - self._round_at < ROUND_S:
-            return False
-        grew = self._saturated
-        if grew:
-            self._grow()
-        self._round, self._saturated, self._round_at = 0, False, now
-        return grew
-
-    def _grow(self) -> None:
-        if self._slow_start:
-            grown = self._limit * 2
-        else:
-            grown = max(self._limit + 1, self._limit * (1 + self._growth))
-            self._growth = min(FASTEST, self._growth * 2)
-        self._set(min(float(self.cap), grown))
+        if self._saturated and not self._frozen:
+            most = max(self._base * (1 + self._growth), self._base + 1)
+            self._set(min(float(self.cap), most, self._limit + max(self._growth, 1 / self._base)))
+        if self._round >= self._base and now - self._round_at >= ROUND_S:
+            if self._limit > self._base:
+                self._growth = min(DOUBLE, self._growth * 2)
+            self._begin_round(now)
 
     def refused(self, sent_at: float, now: float, hint: float, *, slow_ramp: bool = False) -> bool:
         """Cut for a refusal, which has `left` already; False where nothing was cut."""
-        self._slow_start = False
         self._growth = GROWTH
-        self._round = 0
+        self._begin_round(now)
         if now < self._episode_end or sent_at < self._cut_at or self.in_flight + 1 < SATURATED * self._limit:
             return False
-        self._set(max(float(self.floor), self._limit * (CUT * CUT if slow_ramp else CUT)))
-        self._cut_at = now
+        self._cut(CUT * CUT if slow_ramp else CUT, now)
         self._episode_end = now + max(EPISODE_S, min(hint, EPISODE_MAX_S))
         return True
 
-    def slow_down(self) -> None:
+    def _cut(self, share: float, now: float) -> None:
+        self._set(max(float(self.floor), self._limit * share))
+        self._cut_at = now
+        self._begin_round(now)
+
+    def slow_down(self, now: float) -> None:
         """Begin again a good deal lower, whatever the episode."""
-        self._slow_start = False
         self._growth = GROWTH
-        self._set(max(float(self.floor), self._limit * CUT * CUT))
+        self._cut(CUT * CUT, now)
 
     def troubled(self) -> None:
-        """An error that is no refusal: no growth from this round."""
-        self._round = 0
+        """An error that is no refusal: no more growth in this round."""
+        self._frozen = True
 
     def shrink_to(self, limit: int) -> None:
         """The machine itself bears no more (descriptors); a cap for the rest of the run."""

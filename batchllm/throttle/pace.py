@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 MARK_S = 0.5
 STEP_S = 1.0
 STEP_SENT = 10
-HOLD_S = 10.0
-HOLD_SENT = 50
+HOLD_S = 20.0
+HOLD_SENT = 200
 HOLD_MAX_S = 60.0
 BELOW = 0.98
 CUT = 0.5
@@ -17,6 +19,7 @@ MEASURED_S = 0.5
 MEASURED_ENOUGH_S = 2.0
 BURST_S = 0.1
 LEAST = 1 / 60
+USED = 0.9
 
 
 class Pace:
@@ -30,7 +33,7 @@ class Pace:
     """
 
     __slots__ = (
-        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_hold_until", "_last_mark", "_level",
+        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before", "_hold_until", "_last_mark", "_level",
         "_level_at", "_mark", "_sent", "_step_at", "_step_sent", "rate",
     )  # fmt: skip
 
@@ -47,7 +50,12 @@ class Pace:
         self._hold_until = now
         self._step_at = now
         self._step_sent = 0
-        self._held = False
+        self._held = self._held_before = False
+
+    @property
+    def holding(self) -> bool:
+        """Whether it is this pace that holds the pool back lately."""
+        return self._held or self._held_before
 
     def wait(self, now: float) -> float:
         """Seconds until the pace lets one more go; 0 if now. Meaningless before a rate is learned."""
@@ -74,9 +82,11 @@ class Pace:
             self._step(now, self.rate)
 
     def _step(self, now: float, rate: float) -> None:
-        if self._held and now >= self._hold_until:
+        used = self._step_sent >= USED * rate * (now - self._step_at)
+        if used and now >= self._hold_until:
             self.rate = rate * (1 + self._growth)
             self._growth = min(BOLDEST, self._growth * 2)
+        self._held_before = self._held
         self._step_at, self._step_sent, self._held = now, 0, False
 
     def refused(self, sent_at: float, now: float, hint: float, *, slow_ramp: bool = False) -> None:
@@ -87,14 +97,16 @@ class Pace:
         if sent_at < self._cut_at:
             return
         rate = self.rate if self.rate is not None else self._recent(now)
-        floor = self._floor(now) * BELOW
-        cut = max(floor, rate * (CUT * CUT if slow_ramp else CUT))
-        self._growth = WARY if floor >= rate * TIGHT else BOLD
-        self.rate = rate = max(LEAST, min(cut, rate * BELOW))
-        if floor >= rate * TIGHT:
-            self._hold_until = now + max(HOLD_S, HOLD_SENT / rate, min(HOLD_MAX_S, 2 * hint))
+        floor = self._floor(now)
+        known = floor >= rate * TIGHT
+        cut = max(sqrt(floor * rate) * BELOW, rate * (CUT * CUT if slow_ramp else CUT))
+        self.rate = cut = max(LEAST, min(cut, rate * BELOW))
+        self._growth = WARY if known else BOLD
+        if known:
+            self._hold_until = now + min(HOLD_MAX_S, max(HOLD_S, HOLD_SENT / cut, 2 * hint))
         self._measure_anew(now)
         self._cut_at = self._step_at = self._level_at = now
+        self._held_before = self._held
         self._step_sent, self._held, self._level = 0, False, 0.0
 
     def _recent(self, now: float) -> float:
@@ -107,8 +119,8 @@ class Pace:
         if self._anchor == float("-inf"):
             return 0.0
         if self._measured(now) or self._earlier == float("-inf"):
-            return max(0.0, (self._accepted - 1) / max(elapsed, 1e-3))
-        return max(0.0, (self._earlier_accepted - 1) / max(earlier, 1e-3))
+            return _rate(self._accepted, elapsed)
+        return _rate(self._earlier_accepted, earlier)
 
     def _measured(self, now: float) -> bool:
         elapsed = now - self._anchor
@@ -119,3 +131,8 @@ class Pace:
             if self._anchor > float("-inf"):
                 self._earlier, self._earlier_accepted = self._anchor, self._accepted
             self._anchor, self._accepted = now, 0
+
+
+def _rate(accepted: int, elapsed: float) -> float:
+    """The one that a bucket may have had left weighs where few were let through."""
+    return max(0.0, (accepted - (accepted < MEASURED)) / max(elapsed, 1e-3))

@@ -43,7 +43,7 @@ class Life:
             return DIED
 
     def _run(self) -> int:
-        job = self.scene.write_job(self.folder.with_suffix(".jsonl"))
+        job = self.scene.write_job(job_of(self.folder))
         flags = {"base_url": "http://127.0.0.1:9/v1", "model": "fake", "concurrency": CONCURRENCY, **self.scene.flags}
         if self.repeating:
             flags.pop("fresh", None)
@@ -63,6 +63,11 @@ class Life:
 
     def _alive(self) -> bool:
         return not (isinstance(self.storage, FaultyStorage) and self.storage.dead)
+
+
+def job_of(folder: Path) -> Path:
+    """Where the job of an output folder stands: beside the folder of output folders, which may not exist yet."""
+    return folder.parent.with_name("job.jsonl")
 
 
 def _only_killed(group: BaseExceptionGroup[BaseException]) -> None:

@@ -63,7 +63,7 @@ def _plain() -> Scene:
     return Scene("plain", tuple(line(n) for n in range(1, 15)), echo, {"durability": "each"})
 
 
-def _grouped() -> Scene:
+def _ungrouped() -> Scene:
     return Scene("ungrouped", tuple(line(n) for n in range(1, 15)), echo, {"durability": "none"})
 
 
@@ -123,5 +123,11 @@ def _left_whole(scene: Scene, folder: Path) -> Ledger:
     return life.ledger
 
 
-SCENES = {one.name: one for one in (_plain(), _grouped(), _troubled(), _resumed(), _unended())}
+def _batched() -> Scene:
+    """Enough lines for the thread that syncs to form groups of its own while the run goes on."""
+    return Scene("batched", tuple(line(n) for n in range(1, 601)), echo, {"durability": "batch"})
+
+
+SCENES = {one.name: one for one in (_plain(), _ungrouped(), _troubled(), _resumed(), _unended())}
 FRESH = _fresh()
+GROUPED = _batched()

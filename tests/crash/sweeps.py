@@ -17,7 +17,7 @@ from pathlib import Path
 from batchllm.journal.storage import Storage
 from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, QuickDisk, SmallDisk, check_promises, finished
 from batchllm.testing.fake_transport import PASSING
-from tests.crash.lives import DIED, Life, counted
+from tests.crash.lives import DIED, Life, counted, job_of
 from tests.crash.scenes import CONCURRENCY, Scene
 
 TEARS = ((0.0, 0), (0.0, 1), (0.5, 0), (0.999, 0))
@@ -26,6 +26,7 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EINTR)
 HARMLESS = frozenset({"unlink", "close", "rmdir"})
 """Calls whose failure costs nothing that was promised: the run may go on."""
 SHM = Path("/dev/shm")
+Disk = Callable[[], Storage]
 
 
 @dataclass
@@ -58,9 +59,10 @@ class Counts:
 class Trial:
     """One scene, lived through with faults on the way; keeps the outside view of what was asked and what was written."""
 
-    def __init__(self, scene: Scene, folder: Path) -> None:
+    def __init__(self, scene: Scene, folder: Path, disk: Disk = QuickDisk) -> None:
         self.scene = scene
         self.folder = folder
+        self.disk = disk
         self.ledger = Ledger()
         self.broken: list[str] = []
         self.bound = 0
@@ -76,8 +78,9 @@ class Trial:
 
     def live(self, storage: Storage | None = None) -> int:
         """Run once; the exit code, or `DIED`. What stood in the results before must not be asked for again."""
-        done, begin = _texts(self.written()), len(self.ledger)
-        life = Life(self.scene, self.folder, storage or QuickDisk(), self.ledger, repeating=self._lives > 0)
+        fresh = self.scene.flags.get("fresh") and not self._lives
+        done, begin = set() if fresh else _texts(self.written()), len(self.ledger)
+        life = Life(self.scene, self.folder, storage or self.disk(), self.ledger, repeating=self._lives > 0)
         code = life.run()
         self._lives += 1
         self.unwritten = life.unwritten
@@ -86,8 +89,15 @@ class Trial:
         return code
 
     def keep(self) -> None:
-        """From now on, every record that is written now must stay."""
+        """From now on, every record that is written now must stay; of what was moved aside, every record that was."""
         self._kept = self.written()
+        if self._done_before and self.scene.flags.get("fresh") and (aside := self._moved_aside()):
+            if finished(aside[0]) != self._done_before or len(aside) > 1:
+                self.broken.append("what was moved aside is not whole")
+            self._done_before = {}
+
+    def _moved_aside(self) -> list[Path]:
+        return list(self.folder.parent.glob(f"{self.folder.name}.*"))
 
     def end(self) -> int:
         """Run until done and check every promise; the number of answers bought again."""
@@ -95,8 +105,7 @@ class Trial:
         if code != self.scene.ends:
             self.broken.append(f"the resumed run ended with {code}, not {self.scene.ends}")
             return 0
-        job = self.folder.with_suffix(".jsonl")
-        found = check_promises(self.folder, job, self._answers(), bound=self.bound, kept=self._kept)
+        found = check_promises(self.folder, job_of(self.folder), self._answers(), bound=self.bound, kept=self._kept)
         self.broken += found.broken
         return found.repeats
 
@@ -116,10 +125,11 @@ def _texts(custom_ids: Iterable[str]) -> set[str]:
 
 
 @contextmanager
-def stage(scene: Scene) -> Iterator[Trial]:
-    """The scene as its earlier runs left it, in memory."""
+def stage(scene: Scene, disk: Disk = QuickDisk) -> Iterator[Trial]:
+    """The scene as its earlier runs left it, in memory; every life has a new `disk` object over the same files."""
     with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as place:
-        yield Trial(scene, Path(place) / "out")
+        (Path(place) / "work").mkdir()
+        yield Trial(scene, Path(place) / "work" / "outputs" / scene.name, disk)
 
 
 def points(total: int, share: float, seed: int) -> list[int]:
@@ -134,22 +144,22 @@ def calls_of(scene: Scene) -> list[str]:
         return counted(scene, trial.folder)
 
 
-def kills(scene: Scene, share: float = 1.0, seed: int = 1) -> Counts:
+def kills(scene: Scene, share: float = 1.0, seed: int = 1, disk: Disk = QuickDisk) -> Counts:
     """The process dies at the entry of each storage call."""
-    return _deaths(scene, "kill", (Fault(at) for at in points(len(calls_of(scene)), share, seed)))
+    return _deaths(scene, "kill", (Fault(at) for at in points(len(calls_of(scene)), share, seed)), disk)
 
 
-def tears(scene: Scene, share: float = 1.0, seed: int = 2) -> Counts:
+def tears(scene: Scene, share: float = 1.0, seed: int = 2, disk: Disk = QuickDisk) -> Counts:
     """The process dies in the midst of each write, after 0 bytes, 1 byte, 50 % and 99.9 % of it."""
     writes = [at for at, call in enumerate(calls_of(scene), 1) if call.startswith("write ")]
     faults = [Fault(at, "torn", share=part, least=least) for at in writes for part, least in TEARS]
-    return _deaths(scene, "torn", _some(faults, share, seed))
+    return _deaths(scene, "torn", _some(faults, share, seed), disk)
 
 
-def _deaths(scene: Scene, kind: str, faults: Iterable[Fault]) -> Counts:
+def _deaths(scene: Scene, kind: str, faults: Iterable[Fault], disk: Disk) -> Counts:
     counts = Counts()
     for fault in faults:
-        with stage(scene) as trial:
+        with stage(scene, disk) as trial:
             _die(trial, fault)
             trial.bound = CONCURRENCY
             counts.add(kind, trial.end(), trial.bound, trial.broken, f"{scene.name}: {fault}")
@@ -158,7 +168,7 @@ def _deaths(scene: Scene, kind: str, faults: Iterable[Fault]) -> Counts:
 
 def _die(trial: Trial, fault: Fault) -> bool:
     """One life that ends at `fault`; whether the fault came to pass at all."""
-    storage = FaultyStorage(fault, QuickDisk())
+    storage = FaultyStorage(fault, trial.disk())
     code = trial.live(storage)
     if storage.struck and code != DIED:
         trial.broken.append(f"ended with {code} though it was killed")
@@ -180,20 +190,19 @@ def double_kills(scene: Scene, count: int, seed: int = 3) -> Counts:
     return counts
 
 
-def power_cuts(scene: Scene, count: int, seed: int = 4) -> Counts:
+def power_cuts(scene: Scene, count: int, seed: int = 4, disk: Callable[[], PowerLossDisk] = PowerLossDisk) -> Counts:
     """The power goes at a random call: what was not synced is lost, in part or wholly."""
     rng, total, counts = random.Random(seed), len(calls_of(scene)), Counts()
     for number in range(count):
         fault = Fault(rng.randint(1, total), "torn", share=rng.random())
         with stage(scene) as trial:
-            trial.bound = CONCURRENCY + _cut_power(trial, fault, random.Random(f"{seed}-{number}"))
+            trial.bound = CONCURRENCY + _cut_power(trial, fault, disk(), random.Random(f"{seed}-{number}"))
             counts.add("power", trial.end(), trial.bound, trial.broken, f"{scene.name}: {number} {fault}")
     return counts
 
 
-def _cut_power(trial: Trial, fault: Fault, rng: random.Random) -> int:
+def _cut_power(trial: Trial, fault: Fault, disk: PowerLossDisk, rng: random.Random) -> int:
     """One life that ends in the dark; how many answers were written but not yet synced."""
-    disk = PowerLossDisk()
     storage = FaultyStorage(fault, disk)
     trial.live(storage)
     written = trial.written()
@@ -207,7 +216,24 @@ def _cut_power(trial: Trial, fault: Fault, rng: random.Random) -> int:
     for custom_id, line in written.items():
         if line in synced and custom_id not in trial._kept:
             trial.broken.append(f"{custom_id} was synced and is lost")
+    if trial.scene.flags.get("durability") == "each" and len(unsynced) + behind > 1:
+        trial.broken.append(f"{len(unsynced) + behind} records were not synced")
     return len(unsynced) + behind
+
+
+def lost_pages(scene: Scene, share: float = 1.0, seed: int = 9) -> Counts:
+    """Each fsync of a journal file fails once, and the disk keeps a random part of what it should have covered."""
+    calls, counts = calls_of(scene), Counts()
+    syncs = [at for at, call in enumerate(calls, 1) if call in ("fsync results.jsonl", "fsync attempts.jsonl")]
+    for fault in _some([Fault(at, "error", number=errno.EIO) for at in syncs], share, seed):
+        with stage(scene) as trial:
+            disk = PowerLossDisk()
+            code = trial.live(FaultyStorage(fault, disk))
+            if code != 74 or trial.unwritten:
+                trial.broken.append(f"ended with {code}, {trial.unwritten} unwritten")
+            disk.lose(random.Random(f"{seed}-{fault.at}"))
+            counts.add("lost pages", trial.end(), 0, trial.broken, f"{scene.name}: {fault}")
+    return counts
 
 
 def errors(scene: Scene, share: float = 1.0, seed: int = 5) -> Counts:
@@ -222,7 +248,7 @@ def errors(scene: Scene, share: float = 1.0, seed: int = 5) -> Counts:
     return _failures(scene, "errno", _some(faults, share, seed))
 
 
-def short_writes(scene: Scene, share: float = 1.0, seed: int = 6) -> Counts:
+def short_writes(scene: Scene, share: float = 1.0, seed: int = 6, disk: Disk = QuickDisk) -> Counts:
     """Each write comes up short: then goes on, or meets a full disk once, or one that stays full."""
     writes = [at for at, call in enumerate(calls_of(scene), 1) if call.startswith("write ")]
     faults = [
@@ -231,13 +257,13 @@ def short_writes(scene: Scene, share: float = 1.0, seed: int = 6) -> Counts:
         for part in (0.0, 0.5, 0.999)
         for number, lasting in ((0, False), (errno.ENOSPC, False), (errno.ENOSPC, True))
     ]
-    return _failures(scene, "short", _some(faults, share, seed))
+    return _failures(scene, "short", _some(faults, share, seed), disk)
 
 
-def _failures(scene: Scene, kind: str, faults: Iterable[Fault]) -> Counts:
+def _failures(scene: Scene, kind: str, faults: Iterable[Fault], disk: Disk = QuickDisk) -> Counts:
     calls, counts = calls_of(scene), Counts()
     for fault in faults:
-        with stage(scene) as trial:
+        with stage(scene, disk) as trial:
             _fail(trial, fault, calls[fault.at - 1])
             counts.add(kind, trial.end(), trial.bound, trial.broken, f"{scene.name}: {fault} at {calls[fault.at - 1]}")
     return counts
@@ -246,11 +272,14 @@ def _failures(scene: Scene, kind: str, faults: Iterable[Fault]) -> Counts:
 def _fail(trial: Trial, fault: Fault, call: str) -> None:
     """One life on a failing disk: it must stop with 74 and admit nothing more, unless the fault costs nothing."""
     sent = [0]
-    storage = FaultyStorage(fault, QuickDisk(), lambda: sent.__setitem__(0, len(trial.ledger)))
+    storage = FaultyStorage(fault, trial.disk(), lambda: sent.__setitem__(0, len(trial.ledger)))
     code = trial.live(storage)
+    call = call or storage.trace[min(fault.at, storage.calls) - 1]
+    # What the thread reports, the loop hears at its next turn.
+    slack = 2 * CONCURRENCY if trial.scene.flags.get("durability") == "batch" else 0
     if code not in (74, trial.scene.ends) or (code != 74 and not _costs_nothing(fault, call)):
         trial.broken.append(f"ended with {code}, not 74")
-    if code == 74 and len(trial.ledger) > sent[0]:
+    if code == 74 and len(trial.ledger) > sent[0] + slack:
         trial.broken.append(f"{len(trial.ledger) - sent[0]} requests were admitted after the fault")
     trial.bound = trial.unwritten
     if trial.unwritten > CONCURRENCY or (trial.unwritten and not fault.lasting):
@@ -263,6 +292,17 @@ def _costs_nothing(fault: Fault, call: str) -> bool:
     return name in HARMLESS or (file == ".lock" and name in ("write", "ftruncate")) or (fault.kind == "short" and not fault.number)
 
 
+def random_errors(scene: Scene, count: int, seed: int = 8) -> Counts:
+    """A random call fails, for runs whose calls come in another order each time: the thread that syncs is among them."""
+    rng, total, counts = random.Random(seed), len(calls_of(scene)), Counts()
+    for _ in range(count):
+        fault = Fault(rng.randint(25, total - 20), "error", number=rng.choice(ERRORS), lasting=rng.random() < 0.5)
+        with stage(scene) as trial:
+            _fail(trial, fault, "")
+            counts.add("errno", trial.end(), trial.bound, trial.broken, f"{scene.name}: {fault}")
+    return counts
+
+
 def small_disks(scene: Scene, count: int, seed: int = 7) -> Counts:
     """Disks of `count` sizes between too small for anything and just big enough: each ends with 74 and loses nothing."""
     rng, counts = random.Random(seed), Counts()
@@ -272,7 +312,7 @@ def small_disks(scene: Scene, count: int, seed: int = 7) -> Counts:
     for _ in range(count):
         capacity = rng.choice((rng.randint(0, 1 << 20), (1 << 20) + rng.randint(0, needed * 3)))
         with stage(scene) as trial:
-            scene.write_job(trial.folder.with_suffix(".jsonl"))
+            scene.write_job(job_of(trial.folder))
             disk = SmallDisk(trial.folder.parent, capacity + _bytes_in(trial.folder.parent))
             code = trial.live(disk)
             if code != (74 if disk.full else scene.ends):
@@ -293,8 +333,11 @@ def _some(faults: list[Fault], share: float, seed: int) -> list[Fault]:
 
 
 SWEEPS: dict[str, Callable[[Scene, float, int], Counts]] = {
-    "kills": kills, "tears": tears, "errors": errors, "short writes": short_writes,
+    "kills": kills, "tears": tears, "errors": errors, "short writes": short_writes, "lost pages": lost_pages,
 }  # fmt: skip
 RANDOM: dict[str, Callable[[Scene, int, int], Counts]] = {
     "double kills": double_kills, "power cuts": power_cuts, "small disks": small_disks,
+}  # fmt: skip
+THREADED: dict[str, Callable[[Scene, int, int], Counts]] = {
+    "double kills": double_kills, "power cuts": power_cuts, "errors": random_errors,
 }  # fmt: skip

@@ -1,0 +1,306 @@
+"""`batchllm ask`, `chat` and `providers --ping`, as a user runs them: through pipes, and at a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from batchllm.simulator import SimulatorOptions, run_in_thread
+from batchllm.simulator.latency import Latency
+from tests.conftest import Command, records
+
+DEAD = "http://127.0.0.1:9/v1"
+BOUND_S = 20.0
+
+
+def hosted(**options: object) -> Iterator[str]:
+    with run_in_thread(SimulatorOptions(seed=1, **options)) as simulator:  # type: ignore[arg-type]
+        yield simulator.base_url
+
+
+@pytest.fixture(scope="module")
+def thinking() -> Iterator[str]:
+    """An endpoint that shows its reasoning and speaks slowly enough to be interrupted."""
+    yield from hosted(reasoning="reasoning_content", reasoning_words=6, answer_words=400, latency=Latency(per_token_s=0.01))
+
+
+@pytest.fixture(scope="module")
+def empty_account() -> Iterator[str]:
+    yield from hosted(account="no_credit")
+
+
+def answer_of(command: Command, *args: str, stdin: str = "") -> str:
+    ended = command("ask", *args, stdin=stdin)
+    assert ended.code == 0, ended.err
+    return ended.out
+
+
+# -- ask ----------------------------------------------------------------------------------------------------------------
+
+
+def test_ask_prints_the_answer_and_nothing_else(command: Command, simulator: str) -> None:
+    ended = command("ask", "Name", "three rivers.", "--base-url", simulator, "--model", "m", stdin="")
+    assert (ended.code, ended.err) == (0, "")
+    record = json.loads(command("ask", "Name three rivers.", "--base-url", simulator, "--model", "m", "--json", stdin="").out)
+    assert ended.out == record["response"]["body"]["choices"][0]["message"]["content"] + "\n"
+
+
+def test_ask_reads_a_pipe_and_puts_it_behind_the_prompt(command: Command, simulator: str) -> None:
+    base = ("--base-url", simulator, "--model", "m")
+    assert answer_of(command, *base, stdin="hi\n") == answer_of(command, "hi", *base)
+    assert answer_of(command, "Summarise:", *base, stdin="a\nb\n") == answer_of(command, "Summarise:\n\na\nb", *base)
+
+
+def test_ask_without_a_prompt_or_with_bytes_that_are_no_text_is_refused(command: Command, simulator: str) -> None:
+    ended = command("ask", "--base-url", simulator, "--model", "m", stdin="")
+    assert (ended.code, ended.out) == (2, "")
+    assert "no prompt" in ended.err
+    bad = subprocess.run(
+        [sys.executable, "-m", "batchllm", "ask", "--base-url", simulator, "--model", "m"],
+        input=b"ok \xff", capture_output=True, env=command.environment, cwd=command.folder, timeout=60, check=False,
+    )  # fmt: skip
+    assert bad.returncode == 2
+    assert b"not valid UTF-8 at byte 4" in bad.stderr
+
+
+def test_ask_says_that_the_simulator_is_one(command: Command) -> None:
+    ended = command("ask", "hi", "--provider", "simulator", "--model", "m", stdin="")
+    assert ended.code == 0
+    assert "SIMULATED" in ended.err
+    assert "SIMULATED" not in ended.out
+
+
+def test_ask_checks_answers_against_a_schema_and_sends_fields_that_are_set(command: Command, simulator: str) -> None:
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    (command.folder / "s.json").write_text(json.dumps(schema))
+    base = ("--base-url", simulator, "--model", "m", "--json")
+    record = json.loads(answer_of(command, "hi", *base, "--schema", "s.json"))
+    assert set(record["batchllm"]["parsed"]) >= {"ok"}
+    cut = command("ask", "hi", *base, "--set", "max_tokens=3", stdin="")
+    assert cut.code == 1
+    assert json.loads(cut.out)["error"]["code"] == "truncated"
+
+
+def test_ask_asks_other_endpoints_too(command: Command, simulator: str) -> None:
+    (command.folder / "batchllm.toml").write_text('url = "/v1/embeddings"\n')
+    body = json.loads(answer_of(command, "hi", "--base-url", simulator, "--model", "m"))
+    assert body["data"][0]["embedding"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("--base-url", DEAD, "--model", "m"), 69, "connection"),
+        (("--base-url", DEAD), 2, "model"),
+        (("--model", "m"), 2, "--provider"),
+        (("--base-url", DEAD, "--model", "m", "--set", "messages=[]"), 2, "--set"),
+        (("--base-url", DEAD, "--model", "m", "--set", "api_key=x"), 2, "may not stand"),
+    ],
+)
+def test_ask_ends_with_the_code_that_says_why(command: Command, args: tuple[str, ...], code: int, words: str) -> None:
+    ended = command("ask", "hi", *args, stdin="")
+    assert (ended.code, ended.out.strip()) == (code, "")
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_ask_without_credit_ends_with_77_and_keeps_the_record(command: Command, empty_account: str) -> None:
+    ended = command("ask", "hi", "--base-url", empty_account, "--model", "m", "--json", stdin="")
+    assert ended.code == 77
+    assert json.loads(ended.out)["error"]["code"] == "quota_exhausted"
+
+
+# -- a script of turns ----------------------------------------------------------------------------------------------------
+
+
+def test_each_line_of_a_script_is_a_turn_and_only_answers_go_to_stdout(command: Command, simulator: str) -> None:
+    script = "hello\n\n/set temperature 0.5\nand you?\n/usage\n/save talk.jsonl\n/exit\nnever said\n"
+    ended = command("chat", "--base-url", simulator, "--model", "m", "--system", "Be brief.", stdin=script)
+    assert ended.code == 0, ended.err
+    (line,) = records(command.folder / "talk.jsonl")
+    contents = [message["content"] for message in line["body"]["messages"]]
+    assert contents == ["Be brief.", "hello", contents[2], "and you?"]
+    assert ended.out == f"{contents[2]}\n{line['metadata']['answer']}\n"
+    assert line["body"]["temperature"] == 0.5
+    assert "prompt" in ended.err
+
+
+def test_a_saved_line_is_private_appended_and_can_be_run(command: Command, simulator: str) -> None:
+    (command.folder / "torn.jsonl").write_text('{"prompt": "x", "custom_id": "a"}')
+    base = ("--base-url", simulator, "--model", "m")
+    ended = command("chat", *base, stdin="hello\n/save new.jsonl\n/save torn.jsonl\n/save nowhere/x.jsonl\n")
+    assert ended.code == 1
+    assert "nowhere/x.jsonl" in ended.err
+    assert (command.folder / "new.jsonl").stat().st_mode & 0o777 == 0o600
+    assert len(records(command.folder / "torn.jsonl")) == 2
+    again = command("run", "new.jsonl", *base, "--json")
+    assert (again.code, again.summary["request_counts"]["completed"]) == (0, 1)
+
+
+def test_an_error_is_one_sentence_and_the_session_goes_on(command: Command) -> None:
+    ended = command("chat", "--base-url", DEAD, "--model", "m", stdin="one\n/nonsense\n/params\n")
+    assert (ended.code, ended.out) == (69, "")
+    sentences = ended.err.splitlines()
+    assert "connection" in sentences[0]
+    assert "no command /nonsense" in sentences[1]
+    assert sentences[2] == 'model = "m"'
+
+
+def test_a_conversation_needs_an_endpoint_that_talks(command: Command, simulator: str) -> None:
+    (command.folder / "batchllm.toml").write_text('url = "/v1/embeddings"\n')
+    ended = command("chat", "--base-url", simulator, "--model", "m", stdin="hi\n")
+    assert ended.code == 2
+    assert "/v1/chat/completions" in ended.err
+
+
+def test_reasoning_is_no_part_of_what_a_pipe_gets(command: Command, thinking: str) -> None:
+    ended = command("chat", "--base-url", thinking, "--model", "m", "--set", "max_tokens=40", stdin="hi\n/save x.jsonl\n")
+    (line,) = records(command.folder / "x.jsonl")
+    assert ended.out == line["metadata"]["answer"] + "\n"
+    assert "\x1b" not in ended.out
+
+
+# -- at a terminal --------------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """`batchllm` with a terminal of its own: what it shows is waited for, never slept for."""
+
+    # The session's leader takes the terminal as its own, so that a typed Ctrl-C is a signal.
+    _TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+
+    def __init__(self, command: Command, *args: str) -> None:
+        self._master, slave = pty.openpty()
+        words = [sys.executable, "-m", "batchllm", *args]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self._TAKE, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            cwd=command.folder, env={**command.environment, "TERM": "xterm"},
+        )  # fmt: skip
+        os.close(slave)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+    def until(self, words: str) -> str:
+        """Everything shown up to these words."""
+        seen, end = b"", time.monotonic() + BOUND_S
+        while words.encode() not in seen:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._master], [], [], left)[0]:
+                raise AssertionError(f"{words!r} never came; shown was {seen.decode(errors='replace')!r}")
+            seen += os.read(self._master, 1 if words == PROMPT else 65536)
+        return seen.decode(errors="replace")
+
+    def types(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def ends(self) -> int:
+        return self._process.wait(BOUND_S)
+
+
+PROMPT = "> "
+
+
+def test_a_terminal_shows_reasoning_dimmed_streams_and_ends_at_ctrl_d(command: Command, thinking: str) -> None:
+    with Terminal(command, "chat", "--base-url", thinking, "--model", "m", "--set", "max_tokens=30") as terminal:
+        assert "/help" in terminal.until(PROMPT)
+        terminal.types("hello\n")
+        shown = terminal.until(PROMPT)
+        assert shown.count("\x1b[2m") > 1, "it came in one piece"
+        assert "\x1b[0m\r\n\r\n" in shown
+        terminal.types("\x04")
+        assert terminal.ends() == 0
+
+
+def test_ctrl_c_stops_the_answer_and_keeps_what_was_shown(command: Command, thinking: str) -> None:
+    with Terminal(command, "chat", "--base-url", thinking, "--model", "m") as terminal:
+        terminal.until(PROMPT)
+        terminal.types("tell me\n")
+        terminal.until("\x1b[0m\r\n\r\n")
+        terminal.until(" ")
+        terminal.types("\x03")
+        assert "stopped" in terminal.until(PROMPT)
+        terminal.types("/params\n")
+        assert "1 turn remembered" in terminal.until("remembered")
+        terminal.until(PROMPT)
+        terminal.types("/exit\n")
+        assert terminal.ends() == 0
+
+
+def test_ctrl_c_at_the_prompt_throws_the_line_away(command: Command, simulator: str) -> None:
+    with Terminal(command, "chat", "--base-url", simulator, "--model", "m") as terminal:
+        terminal.until(PROMPT)
+        terminal.types("half a quest\x03")
+        terminal.until(PROMPT)
+        terminal.types("/params\n")
+        assert "0 turns remembered" in terminal.until("remembered")
+        terminal.types("\x04")
+        assert terminal.ends() == 0
+
+
+# -- ping -----------------------------------------------------------------------------------------------------------------
+
+
+def test_ping_finds_out_what_works_with_five_requests(command: Command, thinking: str) -> None:
+    ended = command("providers", "--ping", "--base-url", thinking, "--json")
+    assert ended.code == 0, ended.err
+    found = ended.summary
+    assert (found["requests"], found["model"]) == (5, "simulated-1")
+    good = ("reachable", "models", "key", "chat", "usage", "streaming", "usage in streams", "json_schema", "json_object", "reasoning")
+    assert {name: check["ok"] for name, check in found["checks"].items()} == dict.fromkeys(good, True)
+    assert "reasoning_content" in found["checks"]["reasoning"]["words"]
+
+
+def test_ping_asks_nothing_more_where_nobody_is_there(command: Command) -> None:
+    ended = command("providers", "--ping", "--base-url", DEAD)
+    assert ended.code == 69
+    assert "✗ reachable" in ended.out
+    assert "1 request\n" in ended.out
+
+
+def test_ping_repeats_the_servers_own_no(command: Command, empty_account: str) -> None:
+    ended = command("providers", "--ping", "--base-url", empty_account)
+    assert ended.code == 1
+    assert "✗ chat" in ended.out
+    assert "quota" in ended.out
+
+
+def test_ping_tells_a_refused_key_from_the_rest_and_never_shows_it(command: Command) -> None:
+    for base_url in hosted(account="bad_key"):
+        ended = command("providers", "--ping", "--base-url", base_url, OPENAI_API_KEY="sk-canary-1234567890")
+        assert ended.code == 77
+        assert "✗ key" in ended.out
+        assert "$OPENAI_API_KEY" in ended.out
+        assert "canary" not in ended.out + ended.err
+
+
+def test_own_providers_are_listed_and_pinged_by_name(command: Command, simulator: str) -> None:
+    (command.folder / "batchllm.toml").write_text(f'[providers.mine]\nbase_url = "{simulator}"\n[providers.bad]\nauht = "x"\n')
+    listed = command("providers")
+    assert listed.code == 0
+    assert simulator in listed.out
+    assert "[providers.bad]" in listed.err
+    assert command("providers", "mine").code == 0
+    assert command("providers", "--ping", "mine", "--json").summary["provider"] == "mine"
+
+
+def test_a_provider_nobody_knows_is_refused_with_the_nearest(command: Command, tmp_path: Path) -> None:
+    ended = command("providers", "--ping", "deepsek")
+    assert ended.code == 2
+    assert "deepseek" in ended.err

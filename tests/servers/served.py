@@ -1,0 +1,81 @@
+"""Runs against servers that are not ours: their addresses, one run, and what an honest record of theirs looks like."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchllm import assembly
+from batchllm.configuration import Configuration
+from batchllm.pipeline import Run
+from batchllm.settings import checked
+from batchllm.supervisor import supervise
+from tests.e2e.simulated import Line, Outcome
+
+MODEL = os.environ.get("BATCHLLM_TEST_MODEL", "tiny")
+
+
+def address(name: str) -> str:
+    """The base URL of a server to test against, from `BATCHLLM_TEST_<NAME>`; skips where it is not set."""
+    variable = f"BATCHLLM_TEST_{name}"
+    if not (value := os.environ.get(variable)):
+        pytest.skip(f"{variable} names no server (see docs/servers.md)")
+    return value.rstrip("/")
+
+
+def ask(tmp_path: Path, lines: Sequence[Line], base_url: str, provider: str, **settings: Any) -> Outcome:
+    """One run in this process, at most eight at a time."""
+    job = tmp_path / "job.jsonl"
+    job.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    values = {"provider": provider, "base_url": base_url, "model": MODEL, "concurrency": 8, **settings}
+    run = Run(assembly.parts(Configuration(checked(values, {}), {}), job, tmp_path / "out", command="batchllm run"))
+    run.prepare()
+    try:
+        asyncio.run(supervise(run, None, signals=False))
+    finally:
+        summary = run.conclude()
+    return Outcome(summary, tmp_path / "out", {}, 0.0)
+
+
+def honest(outcome: Outcome, count: int) -> list[dict[str, Any]]:
+    """Every line has one record, and one that says `truncated` was cut by the server's own word, and no other was."""
+    every = [*outcome.results, *outcome.errors]
+    assert len({record["custom_id"] for record in every}) == len(every) == count, outcome.summary["ended"]
+    assert outcome.counts[2] == 0
+    for record in every:
+        code = record["error"]["code"] if record["error"] else None
+        assert code in (None, "truncated"), record["error"]
+        assert (code == "truncated") is cut(record["response"]["body"]), record
+    return every
+
+
+def cut(body: dict[str, Any]) -> bool:
+    if body["object"] == "response":
+        return bool(body["status"] == "incomplete")
+    return any(choice["finish_reason"] == "length" for choice in body["choices"][:1])
+
+
+def usage_of(body: dict[str, Any]) -> tuple[int, int]:
+    """The server's word: prompt and completion tokens."""
+    usage = body["usage"]
+    return usage.get("prompt_tokens", usage.get("input_tokens")), usage.get("completion_tokens", usage.get("output_tokens", 0))
+
+
+def counters(base_url: str) -> dict[str, float]:
+    """vLLM's own books: tokens and finished requests since it was started, whoever asked."""
+    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/metrics", timeout=10) as reply:
+        text = reply.read().decode()
+    found: dict[str, float] = {}
+    for name, value in re.findall(
+        r"^vllm:(prompt_tokens|generation_tokens|request_success)_total\{[^}]*\} ([0-9.e+]+)$", text, re.M
+    ):
+        found[name] = found.get(name, 0.0) + float(value)
+    return found
