@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from batchllm.conversation import History, history_from
 from batchllm.errors import ExitCode, JobError
-from batchllm.media import Media, can_shrink
+from batchllm.media import Media, can_shrink, missing
 from batchllm.preflight import Preflight, Terms, settings_findings
-from batchllm.providers import Provider
+from batchllm.providers import Provider, provider, provider_from
 from batchllm.settings import Settings
-from batchllm.types import Json
+from batchllm.types import Json, Request
 
 
-def media_rules(settings: Settings, provider: Provider | None = None) -> Media:
-    """The rules for local files. Raises `JobError` (2) for a folder that is none, or where Pillow is missing."""
+def media_rules(settings: Settings, chosen: Provider | None = None) -> Media:
+    """The rules for local files."""
     root = None if settings.media_root is None else Path(settings.media_root)
-    if root is not None and not root.is_dir():
-        raise JobError(ExitCode.USAGE, f"media_root: {root} is no folder")
-    if settings.image_max_px is not None and not can_shrink():
-        raise JobError(ExitCode.USAGE, "image_max_px needs Pillow: pip install 'batchllm[images]'")
     # Qwen's audio models want sound as a data URL where OpenAI's want bare base64.
-    as_url = provider is not None and provider.name.startswith("dashscope")
+    as_url = chosen is not None and chosen.name.startswith("dashscope")
     return Media(root, settings.sizes.media, settings.image_max_px, as_url)
 
 
@@ -38,10 +35,27 @@ def defaults_of(settings: Settings) -> Json:
     return dict(settings.body) if settings.model is None else {**settings.body, "model": settings.model}
 
 
-def preflight_for(settings: Settings, provider: Provider, mode: str, *, default_schema: bool) -> Preflight:
+def preflight_for(settings: Settings, chosen: Provider, mode: str, *, default_schema: bool) -> Preflight:
     """What looks at every line. Raises `JobError` (2) where the settings alone keep every line from working."""
-    terms = Terms(provider, settings.stream, mode, default_schema)
+    media = media_rules(settings)
+    if media.root is not None and not media.root.is_dir():
+        raise JobError(ExitCode.USAGE, f"media_root: {media.root} is no folder")
+    if media.image_max_px is not None and not can_shrink():
+        raise JobError(ExitCode.USAGE, "image_max_px needs Pillow: pip install 'batchllm[images]'")
+    terms = Terms(chosen, settings.stream, mode, default_schema)
     for finding in settings_findings(settings.url, defaults_of(settings), terms):
         if finding.severity == "error":
             raise JobError(ExitCode.USAGE, f"with these settings no line can work: {finding.message}")
-    return Preflight(terms)
+    return Preflight(terms, lambda path: missing(media, path))
+
+
+def recorded_fault(settings: Settings, shaping: Json) -> Callable[[Request], str | None] | None:
+    """What made a line a bad one in an earlier run, from what `job.json` says of it; None if that cannot be told."""
+    name = str(shaping.get("provider"))
+    try:
+        row = settings.providers.get(name)
+        known = provider(name) if row is None else provider_from(name, {key: value for key, value in row.items() if "serve" not in key})
+    except (KeyError, ValueError):
+        return None
+    mode = shaping.get("structured") or known.structured
+    return Preflight(Terms(known, settings.stream, mode, settings.schema_ is not None)).fault

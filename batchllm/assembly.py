@@ -22,8 +22,8 @@ from batchllm.providers import Provider, auth_headers, guess, names, provider, p
 from batchllm.records import Record
 from batchllm.redaction import Redactor
 from batchllm.reports.summary import Facts
-from batchllm.serving import plan, provider_of, without_serve
-from batchllm.settings import Settings
+from batchllm.serving.plan import plan, provider_of, without_serve
+from batchllm.settings import Settings, refuse_unencrypted
 from batchllm.sources.job_file import JobFile
 from batchllm.sources.request_line import RequestLine
 from batchllm.transports import TransportOptions, transport
@@ -72,6 +72,11 @@ def target(configuration: Configuration) -> Target:
     base_url = "" if started is not None else settings.base_url or chosen.base_url
     if not base_url and not chosen.simulated and started is None:
         raise JobError(ExitCode.USAGE, f"provider '{chosen.name}' needs --base-url: its address is different for every account")
+    if not settings.insecure_http:
+        try:
+            refuse_unencrypted(base_url)  # the address may be a [providers] row's
+        except ValueError as error:
+            raise JobError(ExitCode.USAGE, f"provider '{chosen.name}': {error}") from None
     key, variable = _key(settings, chosen, environment)
     hint = f"the key came from ${variable}" if variable else "no key was sent"
     serve = None if started is None else started.text
@@ -143,7 +148,7 @@ def parts(
     chosen = target(configuration)
     address = base_url or chosen.base_url
     if not address and chosen.serve is not None:
-        raise JobError(ExitCode.USAGE, "serve works with the commands run, chat and ask; elsewhere start the server and give its base_url")
+        raise JobError(ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url")
     schemas = schemas_of(settings)
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     shaping = _shaping(settings, chosen, schemas, mode)

@@ -53,7 +53,7 @@ class Endings:
                 f"{self.where} asks to come back in {duration(after)}: {verdict.message}",
                 resume_after_s=after or None,
             )
-        outage = throttle.breaker.outage_s(now)
+        outage = throttle.breaker.outage_s()
         if outage > self.retries.max_outage:
             return JobError(ExitCode.UNAVAILABLE, f"{self.where} has been unavailable for {duration(outage)}: {verdict.message}")
         return None

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import orjson
+
 from batchllm import retry
 from batchllm.classify import classify, classify_failure
 from batchllm.errors import ErrorCode, TransportError
@@ -28,7 +30,7 @@ from batchllm.providers import Provider, request_url
 from batchllm.records import Record, usage_json
 from batchllm.redaction import Redactor
 from batchllm.settings import Retries
-from batchllm.strictjson import dumps, loads, one_line
+from batchllm.strictjson import deep, dumps, loads, one_line
 from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Verdict
 from batchllm.validation import Judgement, Problem, Schema, complaint, judge
 
@@ -198,8 +200,9 @@ class Item:
     def unsendable(self, why: str) -> Done:
         """The record of a line whose request could not be made; nothing was sent."""
         self.last = UNSENT
-        verdict = Verdict(Kind.FINAL, ErrorCode.INVALID_LINE, why)
-        return self._done(Reply(0, {}, b"", 0.0), None, None, ErrorCode.INVALID_LINE, why, verdict=verdict)
+        self.spent.sent += 1  # the attempt to send it
+        verdict = Verdict(Kind.FINAL, ErrorCode.INVALID_REQUEST, why)
+        return self._done(Reply(0, {}, b"", 0.0), None, None, ErrorCode.INVALID_REQUEST, why, verdict=verdict)
 
     def token_estimate(self) -> float:
         """Tokens to reserve for the next request: a quarter of its bytes, and all it may answer with."""
@@ -253,14 +256,13 @@ class Item:
     def _parsed(self, reply: Reply) -> tuple[bytes | None, Any]:
         """The reply as one line of JSON and as a value; (None, None) where it is no JSON."""
         if self._assembler is not None and 200 <= reply.status < 300:
-            body = self._assembler.body()
-            raw = dumps(body)
-            clean = self.route.redactor.bytes(raw)  # a stream may have brought the key in pieces
-            return clean, body if clean is raw else loads(clean)
+            return self._assembled(self._assembler.body())
         try:
             body = loads(reply.body)
         except ValueError:
             return self._streamed_unasked(reply)
+        if deep(reply.body, body):
+            return None, None  # it would make a record that nobody can read back; as text it is kept
         return one_line(reply.body), body
 
     def _streamed_unasked(self, reply: Reply) -> tuple[bytes | None, Any]:
@@ -270,8 +272,16 @@ class Item:
             return None, None
         self._assembler = self._endpoint.assembler(self._body)
         self._assembler.feed(reply.body)
-        body = self._assembler.body()
-        return dumps(body), body
+        return self._assembled(self._assembler.body())
+
+    def _assembled(self, body: Json) -> tuple[bytes | None, Any]:
+        """What a stream was put together to, as bytes too; (None, None) where it is nested too deep to be written."""
+        try:
+            raw = dumps(body)
+        except ValueError:
+            return None, None
+        clean = self.route.redactor.bytes(raw)  # a stream may have brought the key in pieces
+        return clean, body if clean is raw else loads(clean)
 
     def _answered(self, reply: Reply, raw: bytes | None, body: Any, now: float, jitter: float) -> Step:
         answer = self._endpoint.read(body)
@@ -464,7 +474,7 @@ class Item:
             "latency_s": round(reply.latency_s, 4) if reply is not None else None,
         }
         if reply is not None and reply.body and last.billed != "no":
-            note["body"] = loads(raw) if raw is not None else _text(reply.body)
+            note["body"] = orjson.Fragment(raw) if raw is not None else _text(reply.body)
         return note
 
 

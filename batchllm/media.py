@@ -177,9 +177,13 @@ def _of_url(url: str) -> str:
     return unquote(parts.path)
 
 
-def probe(media: Media, path: str) -> None:
-    """Raise `MediaError` unless the file could be sent now, without reading it whole."""
-    _kind_of(path, read_beneath(media, path, HEAD))
+def missing(media: Media, path: str) -> str | None:
+    """Why the file could not be sent now, in a sentence; it is not read whole for that. None if it could."""
+    try:
+        _kind_of(path, read_beneath(media, path, HEAD))
+    except MediaError as error:
+        return str(error)
+    return None
 
 
 def _kind_of(path: str, data: bytes) -> str:

@@ -9,6 +9,7 @@
     no_schema                 a schema is asked of an endpoint that generates no text
     one_of_n                  several answers are asked, of which a schema is held to the first only (a warning)
     thinks_by_default         a model that thinks unless told otherwise, without a stream (a warning)
+    missing_file              a local file that could not be sent now (a warning: it may be there when it is)
 
 An error in a line makes it a bad line. Where the settings alone break a rule every line would, and the run is refused.
 """
@@ -239,19 +240,25 @@ class Warned:
 class Preflight:
     """Looks at every line of a job as it is read. `warnings` are by rule; a line read again is not counted again."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, missing: Callable[[str], str | None] = lambda path: None) -> None:
         self.terms = terms
         self.warnings: dict[str, Warned] = {}
         self._thinkers = terms.provider.thinking_needs_stream
+        self._missing = missing
         self._furthest = 0
 
     def fault(self, request: Request) -> str | None:
         """The first error in the line, in a sentence with its fix; None if it may be sent."""
         body = request.body
+        if request.extras is not None and request.extras.media:
+            return self._fault(request, [found for path in request.extras.media if (found := self._missing(path))])
         plain = WATCHED.isdisjoint(body) and request.schema is None and (request.url in _STREAMING or "stream" not in body)
         if plain and not (self._thinkers and thinks_by_itself(body.get("model"))):
             return None
-        found = findings(request, self.terms)
+        return self._fault(request, [])
+
+    def _fault(self, request: Request, missing: list[str]) -> str | None:
+        found = findings(request, self.terms) + [Finding("warning", "missing_file", one) for one in missing]
         if found and request.line > self._furthest:
             self._furthest = request.line
             for one in found:

@@ -14,6 +14,8 @@ from batchllm.errors import ErrorCode
 from batchllm.strictjson import dumps, loads
 from batchllm.types import NO_USAGE, Json, Usage, Verdict
 
+TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -118,6 +120,4 @@ def usage_from(value: Any) -> Usage:
     """The `usage` of a record read back; anything but counts is unknown."""
     if not isinstance(value, dict):
         return NO_USAGE
-    names = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
-    found = (value.get(name) for name in names)
-    return Usage(*(count if type(count) is int and count >= 0 else None for count in found))
+    return Usage(*[count if type(count) is int and count >= 0 else None for count in map(value.get, TOKENS)])

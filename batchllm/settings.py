@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from batchllm.errors import ExitCode, JobError
 
+_DOCUMENTATION = ip_network("2001:db8::/32")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -99,9 +102,8 @@ class Settings(_Frozen):
         if value is None:
             return None
         url = absolute_url(value)
-        host = urlsplit(url).hostname or ""
-        if url.startswith("http://") and not (info.data.get("insecure_http") or host in LOOPBACK or _private(host)):
-            raise ValueError(f"the key and every prompt would go unencrypted to {host}; use https, or set insecure_http = true")
+        if not info.data.get("insecure_http"):
+            refuse_unencrypted(url)
         return url
 
     @field_validator("body")
@@ -112,15 +114,24 @@ class Settings(_Frozen):
         return value
 
 
-def _private(host: str) -> bool:
-    """A bare name or a private address: a server on the user's own network, where plain http is usual."""
-    if "." not in host:
+def refuse_unencrypted(url: str) -> None:
+    """Raises ValueError for plain http to a host that is not the user's own."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http" and not _at_home(host):
+        raise ValueError(f"the key and every prompt would go unencrypted to {host}; use https, or set insecure_http = true")
+
+
+def _at_home(host: str) -> bool:
+    """Whether plain http is usual there: this machine, a private address, a bare name on the user's own network."""
+    with contextlib.suppress(ValueError):
+        address = ip_address(host)
+        return address.is_loopback or (address.is_private and not address.is_unspecified and address not in _DOCUMENTATION)
+    if host in LOOPBACK:
         return True
-    first, _, rest = host.partition(".")
-    second = rest.partition(".")[0]
-    return host.endswith((".local", ".internal", ".lan")) or (
-        first == "10" or (first == "192" and second == "168") or (first == "172" and second in map(str, range(16, 32)))
-    )
+    if "." in host:
+        return host.endswith((".local", ".internal", ".lan", ".localhost"))
+    return not host.isdigit() and not host.startswith("0x")  # a number without dots is an address too
 
 
 def absolute_url(value: str) -> str:

@@ -15,7 +15,7 @@ from batchllm.validation import Schema
 NONE, ANSWERED, FAILED, CHANGED, OTHER = range(5)
 """What a line of the job has: no record, an answer, a failure, a record of other content, of other settings."""
 OWN = 255
-"""The number of a schema that stands in the line itself."""
+"""The number of a schema that stands in the line itself (or of the 255th and later ones): known to be there, not by heart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def wanted_schemas(names: Iterable[str], known: Mapping[str, Schema]) -> Wanted:
 
     A line's own choice goes first, as it does when it is asked: `schema`, then `response_format`, then the default.
     """
-    numbers = {name: number for number, name in enumerate(sorted(names), 1)}
+    numbers = {name: min(number, OWN) for number, name in enumerate(sorted(names), 1)}
 
     def number(request: Request) -> int:
         if request.schema is not None:
@@ -41,7 +41,7 @@ def wanted_schemas(names: Iterable[str], known: Mapping[str, Schema]) -> Wanted:
             return OWN if isinstance(own, dict) and own.get("type") == "json_schema" else 0
         return numbers.get("", 0) if request.url.endswith(("/chat/completions", "/responses")) else 0
 
-    return Wanted(number, {numbers[name]: schema for name, schema in known.items()})
+    return Wanted(number, {numbers[name]: schema for name, schema in known.items() if numbers[name] != OWN})
 
 
 @dataclass(slots=True)

@@ -61,12 +61,14 @@ def _handlers(
     if not wanted:
         yield
         return
-    for number in _CODES:
+    # What was ignored when we started stays so: nohup means that the terminal may go, a shell's `&` that Ctrl-C is another's.
+    heard = [number for number in _CODES if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     finally:
-        for number in _CODES:
+        for number in heard:
             loop.remove_signal_handler(number)
 
 

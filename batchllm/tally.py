@@ -50,6 +50,35 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
 
 
+class _Tokens:
+    """Usages added up in place, once for each request; a `Usage` is made when somebody looks."""
+
+    __slots__ = ("_cached", "_completion", "_prompt", "_reasoning", "_total")
+
+    def __init__(self) -> None:
+        self._prompt: int | None = None
+        self._completion: int | None = None
+        self._total: int | None = None
+        self._cached: int | None = None
+        self._reasoning: int | None = None
+
+    def add(self, usage: Usage) -> None:
+        if usage.prompt_tokens is not None:
+            self._prompt = (self._prompt or 0) + usage.prompt_tokens
+        if usage.completion_tokens is not None:
+            self._completion = (self._completion or 0) + usage.completion_tokens
+        if usage.total_tokens is not None:
+            self._total = (self._total or 0) + usage.total_tokens
+        if usage.cached_tokens is not None:
+            self._cached = (self._cached or 0) + usage.cached_tokens
+        if usage.reasoning_tokens is not None:
+            self._reasoning = (self._reasoning or 0) + usage.reasoning_tokens
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self._prompt, self._completion, self._total, self._cached, self._reasoning)
+
+
 @dataclass(slots=True)
 class FailureGroup:
     """Failed lines that failed alike: how many, and one to look at."""
@@ -71,8 +100,6 @@ class Tally:
     invalid: int = 0
     skipped: int = 0
     requests: int = 0
-    usage: Usage = NO_USAGE
-    rejected_usage: Usage = NO_USAGE
     usage_unknown: int = 0
     outcome_unknown: int = 0
     cost_usd: float = 0.0
@@ -84,19 +111,29 @@ class Tally:
     latency: Histogram = field(default_factory=Histogram)
     ttft: Histogram = field(default_factory=Histogram)
     token_rate: Histogram = field(default_factory=Histogram)
+    _used: _Tokens = field(default_factory=_Tokens)
+    _rejected: _Tokens = field(default_factory=_Tokens)
 
     def add_usage(self, usage: Usage | None, *, rejected: bool = False) -> None:
         """Count one billed attempt's tokens, or that they are unknown."""
         if usage is None or not usage.known:
             self.usage_unknown += 1
         if usage is not None:
-            self.usage = self.usage + usage
+            self._used.add(usage)
             if rejected:
-                self.rejected_usage = self.rejected_usage + usage
+                self._rejected.add(usage)
+
+    @property
+    def usage(self) -> Usage:
+        return self._used.usage
+
+    @property
+    def rejected_usage(self) -> Usage:
+        return self._rejected.usage
 
     def earlier(self, usage: Usage, rejected: Usage, cost_usd: float | None) -> None:
         """What an earlier run's record was billed in its last attempt; its rejected ones are counted by their notes."""
-        self.add_usage(usage - rejected)
+        self.add_usage(usage if rejected is NO_USAGE else usage - rejected)
         self.add_cost(cost_usd)
 
     def add_cost(self, cost_usd: float | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 _RUN_EXAMPLES = """\
 examples:
@@ -30,6 +31,16 @@ class _Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """An argument nobody knows may hold a key: it is named without its value, and cron mails only the name."""
+        known, unknown, words = message.partition("unrecognized arguments: ")
+        if unknown:
+            flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
+            message = known + unknown + (" ".join(flags) or "words that belong to no option")
+            if any("key" in flag or "token" in flag for flag in flags):
+                message += " (a key never stands on the command line: set OPENAI_API_KEY, or name its variable with --api-key-env)"
+        super().error(message)
 
 
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -167,7 +178,8 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 def _providers(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  batchllm providers\n  batchllm providers deepseek\n"
-        "  batchllm providers --ping deepseek --model deepseek-chat\n  batchllm providers --ping --base-url http://localhost:8000/v1\n\n"
+        "  batchllm providers --ping deepseek --model deepseek-chat\n"
+        "  batchllm providers --ping --base-url http://localhost:8000/v1\n\n"
         "exit codes of --ping: 0 it answers · 1 it refuses · 2 bad usage · 69 nobody is there · 77 the key is refused"
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="one endpoint, in full")
@@ -186,13 +198,14 @@ def _talk(parser: argparse.ArgumentParser) -> None:
     _answers(parser)
     group = parser.add_argument_group("request")
     group.add_argument("--system", metavar="TEXT", help="the system prompt")
-    group.add_argument("--set", action="append", metavar="NAME=VALUE", help="a field of the request, e.g. temperature=0; may be repeated")
+    group.add_argument("--set", action="append", metavar="NAME=VALUE", help="a field of the request (temperature=0); repeatable")
     group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
 
 
 def _chat(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "examples:\n  batchllm chat --provider simulator --model m\n  batchllm chat --base-url http://localhost:8000/v1 --model qwen3\n"
+        "examples:\n  batchllm chat --provider simulator --model m\n"
+        "  batchllm chat --base-url http://localhost:8000/v1 --model qwen3\n"
         "  batchllm chat --model m < script.txt        (each line is a turn; the answers go to stdout)\n\n"
         "/help in the conversation lists its commands; Ctrl-C stops an answer, Ctrl-D ends."
     )

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batchllm.assembly import line_reader
-from batchllm.cli.asking import ask, configuration_of, connected, live_on
+from batchllm.cli.asking import ask, configuration_of, connected
+from batchllm.cli.live import live_on
 from batchllm.errors import ExitCode, JobError
 from batchllm.records import Record
 from batchllm.strictjson import dumps
@@ -34,8 +35,8 @@ def main(args: Namespace) -> int:
     record = outcome.record
     if live is not None:
         live.finish(record.facts.get("reasoning"), record.text)
-    else:
-        print(record.to_json().decode().rstrip("\n") if args.json else whole(record), flush=True)
+    elif text := record.to_json().decode().rstrip("\n") if args.json else whole(record):
+        print(text, flush=True)
     if not record.ok:
         say(f"batchllm: {record.code}: {record.message}")
     return int(outcome.exit_code)

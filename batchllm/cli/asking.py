@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TextIO
+from typing import Any
 
 from batchllm.assembly import parts, simulated_endpoint
 from batchllm.chat import CommandError, setting
 from batchllm.cli.flags import flags_of
+from batchllm.cli.live import Live
 from batchllm.configuration import Configuration, load
 from batchllm.errors import ErrorCode, ExitCode, JobError, TransportError
 from batchllm.item import Again, Done, Halt, Item, Step
 from batchllm.pipeline import Parts
 from batchllm.protocols import Assembler, Transport
 from batchllm.records import Record
-from batchllm.serving import served
-from batchllm.terminal import harmless, say
+from batchllm.serving.server import served
+from batchllm.terminal import say
 from batchllm.types import Kind, Request, Verdict
 
 PATIENCE_S = 30.0
 """The longest wait a server may ask of a person; a longer one is told instead of sat out."""
 TRIES = 3
 _FRAME_S = 0.03
-_GIVEN_UP = {Kind.STOP: ExitCode.ACCOUNT, **dict.fromkeys((Kind.REFUSED, Kind.PAUSE, Kind.PROBE), ExitCode.TRY_LATER)}
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+_GIVEN_UP = {
+    **dict.fromkeys((Kind.STOP, Kind.PROBE), ExitCode.ACCOUNT),
+    **dict.fromkeys((Kind.REFUSED, Kind.PAUSE), ExitCode.TRY_LATER),
+}
 SIMULATED = "SIMULATED: the answers come from the embedded endpoint; nothing is sent anywhere and nothing is billed"
 
 
@@ -74,7 +75,7 @@ class Outcome:
 async def ask(made: Parts, request: Request, live: Live | None = None) -> Outcome:
     """Send one request to its record. Waits and errors that may pass are told on stderr and borne a few times."""
     async with made.transport() as transport:
-        item = Item(made.route, request)
+        item = _item(made, request)
         for attempt in range(1, TRIES + 1):
             step = await _send(item, transport, live)
             if isinstance(step, Done):
@@ -87,6 +88,13 @@ async def ask(made: Parts, request: Request, live: Live | None = None) -> Outcom
             say(f"  {step.verdict.message} (asking again{wait})")
             await asyncio.sleep(step.wait_s)
     raise AssertionError("the last try ends above")
+
+
+def _item(made: Parts, request: Request) -> Item:
+    try:
+        return Item(made.route, request)
+    except ValueError as error:  # Azure, say, addresses nothing without a model
+        raise JobError(ExitCode.USAGE, str(error)) from None
 
 
 async def _send(item: Item, transport: Transport, live: Live | None) -> Step:
@@ -145,8 +153,9 @@ def _given_up(made: Parts, item: Item, step: Again | Halt) -> Outcome:
         "latency_s": note["latency_s"], "provider": made.route.provider.name, "retryable": isinstance(step, Again),
     }  # fmt: skip
     code = verdict.code or ErrorCode.BAD_RESPONSE
+    usage = item.bill.usage
     record = Record(
-        request.line, request.custom_id, request.digest, note["status"], code=code, message=message, usage=item.bill.usage, facts=facts
+        request.line, request.custom_id, request.digest, note["status"], code=code, message=message, usage=usage, facts=facts
     )
     return Outcome(record, _exit_of(verdict))
 
@@ -155,61 +164,3 @@ def _exit_of(verdict: Verdict) -> ExitCode:
     if verdict.kind is Kind.REFUSED and verdict.code is not ErrorCode.RATE_LIMITED:
         return ExitCode.UNAVAILABLE
     return _GIVEN_UP.get(verdict.kind, ExitCode.UNAVAILABLE)
-
-
-class Live:
-    """An answer on a terminal as it grows: the reasoning dimmed, then the text; each piece once."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._dims = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget what was shown: another answer follows on a line of its own."""
-        if getattr(self, "_column", False):
-            self._write("\n")
-        self.text, self._reasoning, self._column = "", "", False
-
-    def show(self, reasoning: str | None, text: str | None) -> None:
-        """What there is so far. What was shown and is no longer a beginning of it waits for the end."""
-        if reasoning and reasoning != self._reasoning and reasoning.startswith(self._reasoning) and not self.text:
-            self._dimmed(reasoning[len(self._reasoning) :])
-            self._reasoning = reasoning
-        # A beginning of "<think>" may yet turn out to be one.
-        if text and text != self.text and text.startswith(self.text) and not "<think>".startswith(text.strip()):
-            if self._reasoning and not self.text:
-                self._write("\n\n")
-            self._write(text[len(self.text) :])
-            self.text = text
-
-    def finish(self, reasoning: str | None, text: str | None) -> None:
-        """The whole answer, with its last line ended."""
-        if text and not text.startswith(self.text):
-            self.restart()
-        self.show(reasoning, text)
-        if text and self.text != text:  # as short as a beginning of "<think>"
-            self._write(text[len(self.text) :])
-            self.text = text
-        if self._column:
-            self._write("\n")
-
-    def _dimmed(self, piece: str) -> None:
-        if not self._dims and not self._reasoning:
-            self._write("(reasoning) ")
-        self._stream.write(_DIM if self._dims else "")
-        self._write(piece)
-        self._stream.write(_PLAIN if self._dims else "")
-        self._stream.flush()
-
-    def _write(self, piece: str) -> None:
-        self._stream.write(harmless(piece.replace("\r\n", "\n")))
-        self._stream.flush()
-        self._column = not piece.endswith("\n")
-
-
-def live_on(stream: TextIO) -> Live | None:
-    """Answers are shown as they grow where somebody looks; a pipe gets each answer whole."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    return Live(stream) if stream.isatty() else None

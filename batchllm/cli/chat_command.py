@@ -14,7 +14,8 @@ from pathlib import Path
 
 from batchllm.chat import FIELDS, Command, CommandError, Conversation, Say, obey, parse
 from batchllm.cli.ask_command import whole
-from batchllm.cli.asking import Live, Outcome, ask, configuration_of, connected, live_on
+from batchllm.cli.asking import Outcome, ask, configuration_of, connected
+from batchllm.cli.live import Live, live_on
 from batchllm.configuration import Configuration
 from batchllm.endpoints import suffix
 from batchllm.errors import ExitCode, JobError
@@ -58,7 +59,9 @@ def _typed() -> Iterator[str | None]:
         import readline  # noqa: F401 - input() then edits and remembers lines
     while True:
         try:
-            yield input(PROMPT)
+            if not sys.stdout.isatty():  # what is kept in a file are the answers
+                print(PROMPT, end="", file=sys.stderr, flush=True)
+            yield input(PROMPT if sys.stdout.isatty() else "")
         except KeyboardInterrupt:
             print()
             yield None
@@ -67,7 +70,7 @@ def _typed() -> Iterator[str | None]:
             return
 
 
-def _piped() -> Iterator[str]:
+def _piped() -> Iterator[str | None]:
     for number, raw in enumerate(sys.stdin.buffer, 1):
         try:
             yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -86,7 +89,7 @@ class Session:
         self._reader = RequestLine({}, conversation.url)
         self._spoken = 0
 
-    def run(self, lines: Iterator[str] | Iterator[str | None]) -> None:
+    def run(self, lines: Iterator[str | None]) -> None:
         for line in lines:
             entry = None if line is None else parse(line)
             if entry == Command("exit") or entry == Command("quit"):
@@ -98,6 +101,8 @@ class Session:
                     self._obey(entry)
             except CommandError as error:
                 self._failed(ExitCode.SOME_FAILED, str(error))
+            except JobError as error:
+                self._failed(error.exit_code, str(error))
 
     def _obey(self, command: Command) -> None:
         lines = [self._save(command.argument)] if command.name == "save" else obey(self.conversation, command)
@@ -126,6 +131,8 @@ class Session:
         try:
             outcome = self._answer(request)
         except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
             return self._stopped(text)
         return self._answered(text, outcome)
 
@@ -147,10 +154,10 @@ class Session:
 
     def _stopped(self, text: str) -> None:
         """Ctrl-C: what was shown of the answer is what the conversation remembers."""
-        if self._live is None:
-            raise KeyboardInterrupt
-        shown = self._live.text
-        self._live.finish(None, shown)
+        shown = ""
+        if self._live is not None:
+            shown = self._live.text
+            self._live.finish(None, shown)
         self.conversation.keep(text, shown)
         say("stopped" if shown.strip() else "stopped before an answer came; the question is forgotten")
 

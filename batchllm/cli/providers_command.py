@@ -16,6 +16,8 @@ from batchllm.terminal import say
 def main(args: Namespace) -> int:
     if args.ping:
         return _ping(args)
+    if args.base_url or args.model:
+        raise JobError(ExitCode.USAGE, "--base-url and --model go with --ping")
     rows = {**{name: provider(name) for name in names()}, **_own()}
     if args.name is not None and args.name not in rows:
         raise JobError(ExitCode.USAGE, f"there is no provider '{args.name}'; known are: {', '.join(rows)}")
@@ -31,7 +33,7 @@ def main(args: Namespace) -> int:
 
 def _own() -> dict[str, Provider]:
     """The rows of `[providers.NAME]` in batchllm.toml. One that is wrong is told, and does not hide the others."""
-    from batchllm.serving import without_serve
+    from batchllm.serving.plan import without_serve
 
     found: dict[str, Provider] = {}
     try:

@@ -22,9 +22,10 @@ from batchllm.configuration import Configuration
 from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
 from batchllm.progress import watcher
-from batchllm.serving import Server, served, stops_as_endings
+from batchllm.redaction import Redactor
+from batchllm.serving.server import Server, served, stops_as_endings
 from batchllm.supervisor import event_loop, supervise
-from batchllm.terminal import say
+from batchllm.terminal import CleanFormatter, say
 from batchllm.types import Json
 
 DESCRIPTORS_BESIDE = 64
@@ -40,6 +41,7 @@ def main(args: Namespace) -> int:
     with simulated_endpoint(configuration) as address, served(configuration, folder) as server:
         address = server.base_url if server is not None else address
         run = Run(parts(configuration, args.job, folder, command=command_line(), base_url=address))
+        _log_without(run.parts.route.redactor)
         run.prepare()
         if not args.quiet:
             _introduce(run)
@@ -56,12 +58,12 @@ def main(args: Namespace) -> int:
 def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:
     """Ask for what is pending, and write the end of the run whatever happened in between."""
     try:
-        if server is not None and run.pending:
-            with stops_as_endings():
+        with stops_as_endings():
+            if server is not None and run.pending:
                 server.start()
-        with asyncio.Runner(loop_factory=event_loop()) as runner:
-            runner.run(_conduct(run, server, quiet=quiet))
-    except JobError as ending:  # the server never came to answer
+            with asyncio.Runner(loop_factory=event_loop()) as runner:
+                runner.run(_conduct(run, server, quiet=quiet))
+    except JobError as ending:  # a server that never came to answer, a signal before anything was asked
         run.ending = ending
     except Exception as error:  # what was answered is in the journal; a defect of ours ends like any other stop
         logging.getLogger("batchllm").debug("the defect", exc_info=True)
@@ -119,8 +121,14 @@ def command_line() -> str:
 
 
 def _log(level: str) -> None:
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=level.upper())
     logging.raiseExceptions = False  # a closed stderr does not stop a run
+    _log_without(Redactor(None))
+
+
+def _log_without(redactor: Redactor) -> None:
+    for handler in logging.root.handlers:
+        handler.setFormatter(CleanFormatter(redactor))
 
 
 def _print_json(value: Any) -> None:

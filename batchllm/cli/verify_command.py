@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from batchllm.admission import recorded_fault
 from batchllm.assembly import job_file
 from batchllm.configuration import load
 from batchllm.errors import ExitCode, JobError
@@ -76,9 +77,7 @@ def manifest_of(folder: Path) -> Manifest:
     return manifest
 
 
-def verify_folder(
-    job: Path, folder: Path, manifest: Manifest, at_work: str | None, repaired: Sequence[str] = ()
-) -> Json:
+def verify_folder(job: Path, folder: Path, manifest: Manifest, at_work: str | None, repaired: Sequence[str] = ()) -> Json:
     """Everything `verify` says of a folder. The job is read with the settings of its last run, as `job.json` has them."""
     try:
         settings = checked(manifest.settings, {})
@@ -86,7 +85,7 @@ def verify_folder(
         raise JobError(ExitCode.BAD_DATA, f"{folder}/job.json: its settings cannot be read: {error}") from None
     findings = Findings()
     wanted = _wanted(job, manifest, findings)
-    found = Verification(job_file(settings, job), folder, manifest, wanted, findings)
+    found = Verification(job_file(settings, job, recorded_fault(settings, manifest.shaping)), folder, manifest, wanted, findings)
     found.run(at_work=at_work is not None)
     summary = _summary(folder, findings)
     if at_work is None:

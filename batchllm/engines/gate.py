@@ -14,7 +14,7 @@ class GateClosed(Exception):  # noqa: N818 - a state, not an error
 
 
 class Gate:
-    """Lets requests in as the throttle allows; repeats go before new lines. No slot is held while waiting."""
+    """Lets requests in as the throttle allows; repeats mostly go before new lines. No slot is held while waiting."""
 
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
@@ -54,7 +54,7 @@ class Gate:
             self._timer.cancel()
             self._timer = None
         now = self._loop.time()
-        while queue := self._again or self._new:
+        while queue := self._next():
             waiter, tokens = queue[0]
             if waiter.done():
                 queue.popleft()
@@ -67,6 +67,13 @@ class Gate:
             queue.popleft()
             self.throttle.sent(now, tokens)
             waiter.set_result(None)
+
+    def _next(self) -> deque[tuple[asyncio.Future[None], float]]:
+        """Whose turn it is: repeats first, so that begun lines end; in an outage lines that have not failed yet, which
+        tell whether the endpoint is to blame."""
+        if self._new and self.throttle.breaker.troubled:
+            return self._new
+        return self._again or self._new
 
     @property
     def waiting(self) -> bool:

@@ -176,7 +176,7 @@ class LocalPool:
             reply = await self._transport.send(call, item.feed)
         except TransportError as error:
             now = loop.time()
-            step = item.failed(error, now, self._jitter(), outage=throttle.breaker.open)
+            step = item.failed(error, now, self._jitter(), outage=throttle.breaker.shields(item.request.line))
         except asyncio.CancelledError:
             throttle.cancelled(sent_at, loop.time())
             self._outlet.note(item.abandoned(), item)
@@ -186,7 +186,7 @@ class LocalPool:
             limits = read_limits(reply.headers)
             if limits is not None:
                 throttle.saw(limits, mark, reserved, sent_at, now)
-            step = item.received(reply, now, self._jitter(), outage=throttle.breaker.open)
+            step = item.received(reply, now, self._jitter(), outage=throttle.breaker.shields(item.request.line))
         self._safe(item, step)
         self._learn(item, step, sent_at, now, reserved)
         return step

@@ -11,7 +11,7 @@ from batchllm.journal.index import JobIndex, State
 from batchllm.journal.journal import RESULTS
 from batchllm.journal.replay import MAX_RECORD, damaged
 from batchllm.journal.storage import Storage, whole_file
-from batchllm.sources.raw_lines import raw_lines
+from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.strictjson import loads
 from batchllm.types import Json
 
@@ -59,7 +59,17 @@ def _last_records(path: Path, index: JobIndex) -> array[int]:
 
 def _records(path: Path) -> Iterator[tuple[int, bytes, Json]]:
     for number, raw in raw_lines(path, MAX_RECORD):
-        if not isinstance(raw, bytes):
-            raise damaged(path, number)
         if raw:
-            yield number, raw, loads(raw)
+            record = _record(raw)
+            if record is None:
+                raise damaged(path, number)
+            assert isinstance(raw, bytes)
+            yield number, raw, record
+
+
+def _record(raw: bytes | TooLong) -> Json | None:
+    try:
+        record = loads(raw) if isinstance(raw, bytes) else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("custom_id"), str) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchllm.conversation import history_from, opening
-from batchllm.media import NAMES, Media, local_paths, probe
+from batchllm.media import NAMES, Media, local_paths
 from batchllm.types import Extras, Json
 
 KEYS = frozenset({"turns", "history"})
@@ -14,7 +14,7 @@ KEYS = frozenset({"turns", "history"})
 
 def has_media(raw: bytes) -> bool:
     """Whether the line may name local files: cheap, and false for nearly all lines."""
-    return any(name in raw for name in NAMES)
+    return NAMES[0] in raw or NAMES[1] in raw
 
 
 def turns_of(values: Json, path: str) -> tuple[str, ...]:
@@ -44,16 +44,9 @@ def extras_of(values: Json, body: Json, turns: tuple[str, ...], media: Media | N
 
     Raises `ValueError` (and so `MediaError`) with a sentence.
     """
-    paths = () if media is None else _paths(body, media)
+    paths = () if media is None else local_paths(body, media)
     if not turns:
         return Extras(paths) if paths else None
     history: Any = values.get("history")
     history_from(history)
     return Extras(paths, turns, history)
-
-
-def _paths(body: Json, media: Media) -> tuple[str, ...]:
-    paths = local_paths(body, media)
-    for path in paths:
-        probe(media, path)
-    return paths

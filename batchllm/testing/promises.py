@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -60,11 +61,12 @@ def check_promises(
 
 
 def finished(folder: Path) -> dict[str, bytes]:
-    """The last whole record of each custom_id in `results.jsonl`, as its bytes; a torn tail is left out."""
+    """The last whole record of each custom_id in `results.jsonl`, as its bytes; torn and damaged lines are left out."""
     found = {}
     for line in _lines(folder / "results.jsonl"):
         if line.endswith(b"\n"):
-            found[strict(line)["custom_id"]] = line
+            with contextlib.suppress(ValueError):
+                found[strict(line)["custom_id"]] = line
     return found
 
 

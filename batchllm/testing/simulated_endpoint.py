@@ -61,9 +61,10 @@ class ServerModel:
 class Visit(NamedTuple):
     """One request in the ledger: when it came and left, what it met, and the wait it was told (None: none).
 
-    `in_flight` counts it and those beside it at its coming.
+    `number` is its place among the comings; `in_flight` counts it and those beside it at its coming.
     """
 
+    number: int
     at: float
     line: int
     mood: Mood
@@ -115,6 +116,7 @@ class SimulatedEndpoint:
         self.model = model
         self.visits: list[Visit] = []
         self.in_flight = 0
+        self.came = 0
         self._random = random.Random(seed)
         self._watch = watch
         self._loop = asyncio.get_running_loop()
@@ -141,6 +143,8 @@ class SimulatedEndpoint:
         if self._watch is not None:
             self._watch(line)
         at = loop.time()
+        self.came += 1
+        number = self.came
         self.in_flight += 1
         beside = self.in_flight
         mood, wait = self._decide(line, at - self.began, at)
@@ -151,7 +155,7 @@ class SimulatedEndpoint:
             await asyncio.sleep(lasts)
         finally:
             self.in_flight -= 1
-            self.visits.append(Visit(at, line, mood, loop.time(), told, beside))
+            self.visits.append(Visit(number, at, line, mood, loop.time(), told, beside))
         return self._reply(mood, headers, lasts)
 
     def _decide(self, line: int, since: float, now: float) -> tuple[Mood, float | None]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from batchllm.endings import Endings
 from batchllm.endpoints import endpoint_for
@@ -36,23 +37,27 @@ class Plan:
     stop_at: float | None = None
 
 
+class Claim(NamedTuple):
+    """What the pool says of itself as a request comes to the server."""
+
+    at: float
+    in_flight: int
+    limit: int
+    paused_until: float
+
+
 @dataclass(slots=True)
 class Trace:
-    """What was seen of a run: the server's ledger, each line's record, and what the pool claimed at each send.
-
-    `records` hold every record's error code, None for an answer. `claims` are the pool's own words at each visit's
-    coming: requests in flight, and the time until which it waits.
-    """
+    """What was seen of a run: the server's ledger, each line's record (its error code, None for an answer), and what the
+    pool claimed at each coming."""
 
     plan: Plan
     began: float = 0.0
     ended: float = 0.0
     visits: list[Visit] = field(default_factory=list)
     records: list[tuple[int, str | None]] = field(default_factory=list)
-    notes: list[tuple[float, int, str, float]] = field(default_factory=list)
-    claims: list[tuple[float, int, int, float]] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     parked_most: int = 0
-    limits: list[int] = field(default_factory=list)
     ending: JobError | None = None
 
     @property
@@ -79,14 +84,14 @@ async def _run(plan: Plan, trace: Trace) -> None:
 
     def watch(line: int) -> None:
         limiter = throttle.limiter
-        trace.claims.append((loop.time(), limiter.in_flight, limiter.limit, throttle.pause.until))
+        trace.claims.append(Claim(loop.time(), limiter.in_flight, limiter.limit, throttle.pause.until))
         trace.parked_most = max(trace.parked_most, pool.parked)
 
     def done(step: Done, item: Asked) -> None:
         trace.records.append((step.record.line, None if step.record.code is None else str(step.record.code)))
 
     def note(note: Json, item: Asked) -> None:
-        trace.notes.append((loop.time(), note["line"], note["kind"], note["wait_s"]))
+        return None
 
     endpoint = SimulatedEndpoint(plan.server, plan.seed, watch)
     jitter = random.Random(plan.seed + 1).random

@@ -59,7 +59,7 @@ class Throttle:
         limiter = self.limiter
         if limiter.in_flight >= limiter.limit:
             return inf
-        wait = self.pause.wait(now)
+        wait = self.pause.wait(now) if self.pause.still_closed else 0.0
         if self.breaker.open:
             wait = max(wait, self.breaker.ready_at() - now)
         if self.quota.active:
@@ -79,7 +79,8 @@ class Throttle:
     def sent(self, now: float, tokens: float = 0.0) -> None:
         self.sent_count += 1
         self.limiter.sent()
-        self.pace.sent(now)
+        if now >= self.pace.watch_at:
+            self.pace.sent(now, self.sent_count)
         if self.pause.still_closed:
             self.pause.sent(now)
         if self.breaker.open:
@@ -103,15 +104,16 @@ class Throttle:
         self.foresight.saw(limits, self.sent_count - mark, tokens, sent_at, now)
 
     def succeeded(self, sent_at: float, now: float) -> None:
-        self.limiter.left()
         self.limiter.succeeded(sent_at, now)
-        self.budget.succeeded()
+        if not self.budget.full:
+            self.budget.succeeded()
         self._answered(sent_at, now)
 
     def _answered(self, sent_at: float, now: float) -> None:
         """The endpoint works, and takes requests."""
         self.breaker.answered(sent_at)
-        self.pause.answered(sent_at, now)
+        if self.pause.watching:
+            self.pause.answered(sent_at, now)
         if self.quota.active and self.quota.answered(sent_at):
             self.limiter.slow_down(now)  # a throttle after all: come back slowly
 
@@ -152,4 +154,4 @@ class Throttle:
         knocking = self.pause.still_closed
         self.pause.refused(sent_at, now, hint)
         if not knocking:  # a closed door tells nothing of the rate that passes an open one
-            self.pace.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
+            self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp)

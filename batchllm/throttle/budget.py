@@ -13,18 +13,20 @@ class RetryBudget:
     flight, since one request at a time is no storm.
     """
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_tokens", "full")
 
     def __init__(self) -> None:
         self._tokens = FULL
+        self.full = True
 
     def succeeded(self) -> None:
-        if self._tokens < FULL:
-            self._tokens = min(FULL, self._tokens + REFILL)
+        self._tokens = min(FULL, self._tokens + REFILL)
+        self.full = self._tokens >= FULL
 
     def take(self, cost: float) -> bool:
         """Take a retry's cost; False if the budget is used up."""
         if self._tokens < cost - 1e-9:
             return False
         self._tokens -= cost
+        self.full = False
         return True

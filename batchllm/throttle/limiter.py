@@ -55,7 +55,8 @@ class Limiter:
         self.in_flight -= 1
 
     def succeeded(self, sent_at: float, now: float) -> None:
-        """Count a success; the limit may grow."""
+        """Count a success, which leaves; the limit may grow."""
+        self.in_flight -= 1
         if self._limit >= self.cap or sent_at < self._cut_at:
             return
         self._round += 1

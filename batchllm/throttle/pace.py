@@ -34,12 +34,12 @@ class Pace:
 
     __slots__ = (
         "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before", "_hold_until", "_last_mark", "_level",
-        "_level_at", "_mark", "_sent", "_step_at", "_step_sent", "rate",
+        "_level_at", "_mark", "_step_at", "_step_sent", "rate", "watch_at",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self.rate: float | None = None
-        self._sent = 0
+        self.watch_at = now + MARK_S
         self._mark = self._last_mark = (now, 0)
         self._cut_at = float("-inf")
         self._anchor = self._earlier = float("-inf")
@@ -68,11 +68,11 @@ class Pace:
         self._held = True
         return (1.0 - self._level) / rate
 
-    def sent(self, now: float) -> None:
+    def sent(self, now: float, count: int) -> None:
+        """To be told from `watch_at` on; `count` is how many were sent so far."""
         if self.rate is None:
-            self._sent += 1
-            if now - self._mark[0] >= MARK_S:
-                self._last_mark, self._mark = self._mark, (now, self._sent)
+            self._last_mark, self._mark = self._mark, (now, count)
+            self.watch_at = now + MARK_S
             return
         self._level -= 1.0
         self._accepted += 1
@@ -89,18 +89,19 @@ class Pace:
         self._held_before = self._held
         self._step_at, self._step_sent, self._held = now, 0, False
 
-    def refused(self, sent_at: float, now: float, hint: float, *, slow_ramp: bool = False) -> None:
+    def refused(self, sent_at: float, now: float, count: int, hint: float, *, slow_ramp: bool = False) -> None:
         if sent_at >= self._anchor:
             self._accepted -= 1
         if sent_at >= self._earlier:
             self._earlier_accepted -= 1
         if sent_at < self._cut_at:
             return
-        rate = self.rate if self.rate is not None else self._recent(now)
+        rate = self.rate if self.rate is not None else self._recent(now, count)
         floor = self._floor(now)
         known = floor >= rate * TIGHT
         cut = max(sqrt(floor * rate) * BELOW, rate * (CUT * CUT if slow_ramp else CUT))
         self.rate = cut = max(LEAST, min(cut, rate * BELOW))
+        self.watch_at = float("-inf")
         self._growth = WARY if known else BOLD
         if known:
             self._hold_until = now + min(HOLD_MAX_S, max(HOLD_S, HOLD_SENT / cut, 2 * hint))
@@ -109,10 +110,10 @@ class Pace:
         self._held_before = self._held
         self._step_sent, self._held, self._level = 0, False, 0.0
 
-    def _recent(self, now: float) -> float:
+    def _recent(self, now: float, count: int) -> float:
         """The rate sent at lately, before any was learned."""
         at, sent = self._last_mark
-        return max(1.0, self._sent - sent) / max(MARK_S, now - at)
+        return max(1.0, count - sent) / max(MARK_S, now - at)
 
     def _floor(self, now: float) -> float:
         elapsed, earlier = now - self._anchor, now - self._earlier

@@ -32,6 +32,11 @@ class MajorityPause:
         self._knocked_at: float | None = None
         self.until = float("-inf")
 
+    @property
+    def watching(self) -> bool:
+        """Whether answers matter: without a refusal in the window there is no majority to count, and no list to keep."""
+        return self.still_closed or self._refusals > 0
+
     def wait(self, now: float) -> float:
         """Seconds until one may go, as far as the door is concerned; 0 or less if now."""
         if self._knocked_at is None:
@@ -51,7 +56,6 @@ class MajorityPause:
     def answered(self, sent_at: float, now: float) -> None:
         if self.still_closed and sent_at >= self._closed_at:
             self._open()
-        # Without a refusal in the window there is no majority to count, and the hot path keeps no list.
         if self._refusals:
             self._add(now, refused=False)
 

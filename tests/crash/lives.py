@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchllm.assembly import parts
 from batchllm.configuration import load
-from batchllm.errors import JobError
+from batchllm.errors import ExitCode, JobError
 from batchllm.journal.storage import Storage
 from batchllm.pipeline import Run
 from batchllm.testing import FakeTransport, FaultyStorage, Killed, Ledger, QuickDisk, run_virtual
@@ -26,6 +28,8 @@ class Life:
     storage: Storage = field(default_factory=QuickDisk)
     ledger: Ledger = field(default_factory=Ledger)
     repeating: bool = False
+    cancel_after: int | None = None
+    """Loop turns after which the run is cancelled, as by a second signal."""
     notices: list[str] = field(default_factory=list)
     unwritten: int = 0
 
@@ -52,7 +56,7 @@ class Life:
         run = Run(replace(made, storage=self.storage, transport=lambda: transport, jitter=lambda: 0.5))
         run.prepare()
         self.notices = run.notices
-        run_virtual(run.execute())
+        run_virtual(self._execute(run))
         summary = run.conclude()
         assert run._journal is not None
         self.unwritten = run._journal.unwritten
@@ -60,6 +64,18 @@ class Life:
             raise Killed
         assert transport.most_in_flight <= CONCURRENCY
         return int(summary["ended"]["exit_code"])
+
+    async def _execute(self, run: Run) -> None:
+        if self.cancel_after is None:
+            return await run.execute()
+        execution = asyncio.ensure_future(run.execute())
+        for _ in range(self.cancel_after):
+            await asyncio.sleep(0)
+        if execution.cancel():
+            run.stop(JobError(ExitCode.SIGINT, "stopped by SIGINT"))
+        with contextlib.suppress(asyncio.CancelledError):
+            await execution
+        return None
 
     def _alive(self) -> bool:
         return not (isinstance(self.storage, FaultyStorage) and self.storage.dead)

@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from batchllm.testing import check_promises, finished
@@ -67,21 +68,29 @@ def workplace(script: fs.ScriptLike, lines: int, size: int = 40) -> Iterator[Wor
 
 
 def real_kills(count: int, seed: int = 1, lines: int = 400) -> Counts:
-    """`kill -9` of the real process `count` times, at random moments of its start, its work and its recovery."""
+    """`kill -9` of the real process `count` times, at random moments of its start, its work and its recovery.
+
+    `repeats` is the worst that one kill has cost: requests accepted in that life whose answers nobody wrote down.
+    """
     rng, counts, killed = random.Random(seed), Counts(), 0
     while killed < count:
         with workplace(_paced(random.Random(seed)), lines) as place:
             broken: list[str] = []
-            deaths, kept = 0, {}
+            deaths, unread, kept = 0, 0, {}
+            worst = 0
             while killed + deaths < count and _kill_at_random(place, rng, broken):
                 deaths += 1
+                worst = max(worst, sum(place.asked().values()) - len(place.done()) - unread)
+                unread = sum(place.asked().values()) - len(place.done())
                 kept = finished(place.output)
             code, said = place.run()
             if code != 0:
                 broken.append(f"the resumed run ended with {code}: {said}")
             found = check_promises(place.output, place.job, place.asked(), bound=deaths * CONCURRENCY, kept=kept)
+            if worst > CONCURRENCY:
+                broken.append(f"a kill cost {worst} answers")
             killed += max(deaths, 1)
-            counts.add("kill -9", found.repeats, deaths * CONCURRENCY, [*broken, *found.broken], f"seed {seed}")
+            counts.add("kill -9", worst, CONCURRENCY, [*broken, *found.broken], f"seed {seed}")
             counts.points += deaths - 1
             counts.kinds["kill -9"] += deaths - 1
     return counts
@@ -148,7 +157,7 @@ def file_size_limits(count: int, seed: int = 2) -> Counts:
     for _ in range(count):
         limit = rng.randint((1 << 20) + 1000, (1 << 20) + 400_000)
         with workplace(fs.echo, 60, size=25_000) as place:
-            code, said = place.run(prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+            code, said = place.run(prepare=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)))
             broken = [] if code == 74 else [f"ended with {code}: {said}"]
             kept = finished(place.output)
             if (place.output / "results.jsonl").stat().st_size > limit:

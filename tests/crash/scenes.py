@@ -19,8 +19,11 @@ USELESS = {"doc 9": 1}
 
 @dataclass(frozen=True)
 class Scene:
-    """One job and how it is run. `script` answers it; `earlier` lives the runs before the crash and gives
-    their ledger. `changed` are custom_ids whose old records may go, `useless` how many paid answers a text gets in vain. `ends` is the exit code of a run that nothing disturbs.
+    """One job and how it is run.
+
+    `script` answers it; `earlier` lives the runs before the crash and gives their ledger. `changed` are custom_ids whose
+    old records may go, `useless` how many paid answers a text gets in vain. `ends` is the exit code of a run that nothing
+    disturbs.
     """
 
     name: str

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import errno
 import random
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchllm.journal.storage import Storage
-from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, QuickDisk, SmallDisk, check_promises, finished
-from batchllm.testing.fake_transport import PASSING
-from tests.crash.lives import DIED, Life, counted, job_of
+from batchllm.testing import Fault, FaultyStorage, PowerLossDisk, QuickDisk, SmallDisk
+from tests.crash.lives import DIED, counted, job_of
 from tests.crash.scenes import CONCURRENCY, Scene
+from tests.crash.trial import Disk, Trial, stage
 
 TEARS = ((0.0, 0), (0.0, 1), (0.5, 0), (0.999, 0))
 """Torn writes: share of the bytes that got through, and the least number of them."""
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EINTR)
 HARMLESS = frozenset({"unlink", "close", "rmdir"})
 """Calls whose failure costs nothing that was promised: the run may go on."""
-SHM = Path("/dev/shm")
-Disk = Callable[[], Storage]
 
 
 @dataclass
@@ -53,83 +47,8 @@ class Counts:
         return Counts(self.points + other.points, self.broken + other.broken, worst.repeats, worst.bound, kinds)
 
     def __str__(self) -> str:
-        return f"{self.points} points, {len(self.broken)} broken, at most {self.repeats} repeats (bound {self.bound}); {self.kinds}"
-
-
-class Trial:
-    """One scene, lived through with faults on the way; keeps the outside view of what was asked and what was written."""
-
-    def __init__(self, scene: Scene, folder: Path, disk: Disk = QuickDisk) -> None:
-        self.scene = scene
-        self.folder = folder
-        self.disk = disk
-        self.ledger = Ledger()
-        self.broken: list[str] = []
-        self.bound = 0
-        self.unwritten = 0
-        self._kept: dict[str, bytes] = {}
-        self._lives = 0
-        self._asked_before = scene.earlier(scene, folder).asked.keys() if scene.earlier is not None else set()
-        self._done_before = self.written()
-
-    def written(self) -> dict[str, bytes]:
-        """The records that stand in the results now, but for those whose line has changed since."""
-        return {key: line for key, line in finished(self.folder).items() if key not in self.scene.changed}
-
-    def live(self, storage: Storage | None = None) -> int:
-        """Run once; the exit code, or `DIED`. What stood in the results before must not be asked for again."""
-        fresh = self.scene.flags.get("fresh") and not self._lives
-        done, begin = set() if fresh else _texts(self.written()), len(self.ledger)
-        life = Life(self.scene, self.folder, storage or self.disk(), self.ledger, repeating=self._lives > 0)
-        code = life.run()
-        self._lives += 1
-        self.unwritten = life.unwritten
-        again = self.ledger.answers(begin).keys() & done
-        self.broken += [f"asked again though finished: {text}" for text in sorted(again)]
-        return code
-
-    def keep(self) -> None:
-        """From now on, every record that is written now must stay; of what was moved aside, every record that was."""
-        self._kept = self.written()
-        if self._done_before and self.scene.flags.get("fresh") and (aside := self._moved_aside()):
-            if finished(aside[0]) != self._done_before or len(aside) > 1:
-                self.broken.append("what was moved aside is not whole")
-            self._done_before = {}
-
-    def _moved_aside(self) -> list[Path]:
-        return list(self.folder.parent.glob(f"{self.folder.name}.*"))
-
-    def end(self) -> int:
-        """Run until done and check every promise; the number of answers bought again."""
-        code = self.live()
-        if code != self.scene.ends:
-            self.broken.append(f"the resumed run ended with {code}, not {self.scene.ends}")
-            return 0
-        found = check_promises(self.folder, job_of(self.folder), self._answers(), bound=self.bound, kept=self._kept)
-        self.broken += found.broken
-        return found.repeats
-
-    def _answers(self) -> Counter[str]:
-        """Answers by text over all lives: those of earlier runs that stand included, asked-for repeats left out."""
-        retried = {400} if self.scene.flags.get("retry_failed") else set()
-        answers = self.ledger.answers(passing=PASSING | retried) + Counter(_texts(self._done_before))
-        for text, count in self.scene.useless.items():
-            answers[text] -= min(count, answers[text] - 1)
-        for text in {*self.ledger.asked, *self._asked_before}:
-            answers[text] = max(1, answers[text])
-        return answers
-
-
-def _texts(custom_ids: Iterable[str]) -> set[str]:
-    return {f"doc {custom_id.removeprefix('doc-')}" for custom_id in custom_ids}
-
-
-@contextmanager
-def stage(scene: Scene, disk: Disk = QuickDisk) -> Iterator[Trial]:
-    """The scene as its earlier runs left it, in memory; every life has a new `disk` object over the same files."""
-    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as place:
-        (Path(place) / "work").mkdir()
-        yield Trial(scene, Path(place) / "work" / "outputs" / scene.name, disk)
+        worst = f"at most {self.repeats} repeats (bound {self.bound})"
+        return f"{self.points} points, {len(self.broken)} broken, {worst}; {self.kinds}"
 
 
 def points(total: int, share: float, seed: int) -> list[int]:
@@ -232,6 +151,7 @@ def lost_pages(scene: Scene, share: float = 1.0, seed: int = 9) -> Counts:
             if code != 74 or trial.unwritten:
                 trial.broken.append(f"ended with {code}, {trial.unwritten} unwritten")
             disk.lose(random.Random(f"{seed}-{fault.at}"))
+            trial.keep()
             counts.add("lost pages", trial.end(), 0, trial.broken, f"{scene.name}: {fault}")
     return counts
 
@@ -289,7 +209,31 @@ def _fail(trial: Trial, fault: Fault, call: str) -> None:
 
 def _costs_nothing(fault: Fault, call: str) -> bool:
     name, file = call.split(" ", 1)
-    return name in HARMLESS or (file == ".lock" and name in ("write", "ftruncate")) or (fault.kind == "short" and not fault.number)
+    note = file == ".lock" and name in ("write", "ftruncate")
+    return name in HARMLESS or note or (fault.kind == "short" and not fault.number)
+
+
+def cancels(scene: Scene, share: float = 1.0, seed: int = 10) -> Counts:
+    """The run is cancelled after each number of turns of its loop: every request it sent stands in a record or a note."""
+    counts = Counts()
+    for turns in points(120, share, seed):
+        with stage(scene) as trial:
+            noted = _noted(trial.folder)
+            code = trial.live(cancel_after=turns)
+            if code not in (130, scene.ends):
+                trial.broken.append(f"ended with {code}")
+            if len(trial.ledger) != _noted(trial.folder) - noted:
+                trial.broken.append(f"of {len(trial.ledger)} requests {_noted(trial.folder) - noted} are accounted for")
+            trial.keep()
+            trial.bound = CONCURRENCY
+            counts.add("cancel", trial.end(), trial.bound, trial.broken, f"{scene.name}: after {turns} turns")
+    return counts
+
+
+def _noted(folder: Path) -> int:
+    """Lines of both journal files: one for each request that was sent."""
+    files = [folder / name for name in ("results.jsonl", "attempts.jsonl", "results.superseded.jsonl")]
+    return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
 
 
 def random_errors(scene: Scene, count: int, seed: int = 8) -> Counts:
@@ -333,7 +277,7 @@ def _some(faults: list[Fault], share: float, seed: int) -> list[Fault]:
 
 
 SWEEPS: dict[str, Callable[[Scene, float, int], Counts]] = {
-    "kills": kills, "tears": tears, "errors": errors, "short writes": short_writes, "lost pages": lost_pages,
+    "kills": kills, "tears": tears, "errors": errors, "short writes": short_writes, "lost pages": lost_pages, "cancels": cancels,
 }  # fmt: skip
 RANDOM: dict[str, Callable[[Scene, int, int], Counts]] = {
     "double kills": double_kills, "power cuts": power_cuts, "small disks": small_disks,

@@ -44,6 +44,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return super().time() + self._idle.jumped
 
+    def jump(self, seconds: float) -> None:
+        """As if the machine had slept."""
+        self._idle.jumped += seconds
+
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run` on a loop whose clock jumps."""

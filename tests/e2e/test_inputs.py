@@ -113,7 +113,8 @@ INPUTS = (
     bad_second("I7-nan", b'{"prompt": "x", "temperature": NaN}', "not valid JSON"),
     bad_second("I7-deep", b"[" * 100_000, "not valid JSON"),
     bad_second("I7-deep-and-closed", b'{"prompt": "x", "n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not valid JSON"),
-    *(bad_second(f"I7-nested-{depth}-lists", nested(depth, b"[", b"]"), "nested") for depth in (300, 500, 900, 1000, 1100)),
+    *(bad_second(f"I7-nested-{depth}-lists", nested(depth, b"[", b"]"), "nested") for depth in (300, 500, 900)),
+    *(bad_second(f"I7-nested-{depth}-lists", nested(depth, b"[", b"]"), "") for depth in (1000, 1030, 1100)),
     *(bad_second(f"I7-nested-{depth}-objects", nested(depth, b'{"a":', b"}"), "nested") for depth in (300, 500, 900)),
     bad_second("I7-beside-body", b'{"body": {"messages": []}, "temperature": 1}', "'temperature' stands beside 'body'"),
     Input("I7-lone-surrogate", line("a").replace(b"say a", b"say \\ud800 a") + b"\n" + B),
@@ -304,7 +305,7 @@ def test_a_file_that_grew_is_done_to_its_end_i9(command: Commands, server: Fault
     job.write_bytes(A + b"\n" + B + b"\n" + C)
     ended = command("run", job)
     assert (ended.code, ended.answered) == (0, ["a", "b", "c"])
-    assert [request.text for request in server.calls] == ["say a", "say b", "say c"]
+    assert sorted(request.text for request in server.calls) == ["say a", "say b", "say c"]
 
 
 def test_a_changed_line_is_done_anew_and_only_that_one_i8(command: Commands, server: FaultServer) -> None:
@@ -347,6 +348,7 @@ SETTINGS = {
     "I13-url-with-query": ('base_url = "https://example.com/v1?key=secret"', "base_url"),
     "I13-url-with-port-99999": ('base_url = "http://localhost:99999/v1"', "base_url"),
     "X19-plain-http": ('base_url = "http://api.example.com/v1"', "unencrypted"),
+    "X19-plain-http-of-a-provider": ('provider = "mine"\n[providers.mine]\nbase_url = "http://api.example.com/v1"', "unencrypted"),
     "I7-unknown-setting": ("concurency = 3", "did you mean 'concurrency'?"),
     "I7-wrong-type": ('concurrency = "many"', "concurrency"),
     "I7-zero-concurrency": ("concurrency = 0", "concurrency"),

@@ -109,7 +109,7 @@ def test_a_cut_answer_is_truncated_and_not_asked_again(mode: str, path: str, tmp
 OWN: dict[str, Any] = {
     "type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"], "additionalProperties": False,
 }  # fmt: skip
-OWN_FORMATS = {
+OWN_FORMATS: dict[str, Line] = {
     "chat": {"response_format": {"type": "json_schema", "json_schema": {"name": "own", "schema": OWN}}},
     "responses": {"text": {"format": {"type": "json_schema", "name": "own", "schema": OWN}}},
 }

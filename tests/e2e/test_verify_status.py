@@ -147,7 +147,11 @@ def test_a_folder_in_use_is_not_repaired(job: Path) -> None:
 def test_results_of_other_tools_are_verified_from_one_file_or_several(job: Path) -> None:
     answer = {"status_code": 200, "request_id": "r", "body": {"choices": []}}
     lines: list[Json] = [{"custom_id": f"doc-{n}", "response": answer, "error": None} for n in range(LINES)]
-    vllm = {"custom_id": "doc-0", "response": {"status_code": 400, "body": None}, "error": {"error": {"message": "no", "code": 400}}}
+    vllm = {
+        "custom_id": "doc-0",
+        "response": {"status_code": 400, "body": None},
+        "error": {"error": {"message": "no", "code": 400}},
+    }
     output, errors = job.with_name("output.jsonl"), job.with_name("errors.jsonl")
     output.write_bytes(b"".join(dumps(line) + b"\n" for line in lines[1:]))
     errors.write_bytes(dumps(vllm) + b"\n")

@@ -137,11 +137,29 @@ def _bytes() -> list[Fault]:
     bad_utf8 = within(chat_body("@"), b'"\xff\xfe"')
     deep = within(chat_body("x", extra="@"), b"[" * 100_000 + b"]" * 100_000)
     number = within(chat_body("x", extra="@"), b"9" * 5000)
+    levels = {depth: b"[" * depth + b"]" * depth for depth in (240, 300, 500, 1000)}
+    nested = {f"deep-{depth}": within(chat_body("x", extra="@"), value) for depth, value in levels.items()}
+    useless = {f"deep-{depth}-useless": within(chat_body("", extra="@"), value) for depth, value in levels.items()}
+    streamed = {
+        f"deep-{depth}-{where}": sse([dumps(piece).replace(b'"@"', value).join((b"data: ", b"\n\n"))])
+        for depth, value in levels.items()
+        for where, piece in {
+            "stream": chunk({"content": "x"}, extra="@"),
+            "call": chunk({"content": "x", "function_call": {"name": "f", "more": {"a": "@"}}}),
+            "tool": chunk({"content": "x", "tool_calls": [{"index": 0, "function": {"arguments": "@"}}]}),
+        }.items()
+    }
     return [
         Fault("P13", "half a surrogate pair", (lone[0],), ONCE),
         Fault("P13", "a pair the wrong way round", (lone[1],), ONCE, "swapped"),
         Fault("P13", "bytes that are no UTF-8", (bad_utf8,), SURVIVED, "utf-8"),
         Fault("P14", "an integer of 5,000 digits", (number,), SURVIVED),
+        *variants("P14", "nested as deep as a parser goes", nested, SURVIVED),
+        *variants("P14", "nested deep, and no answer", useless, Expect("bad_response", ("ok",), (1, 2), keep_raw=True)),
+        *(
+            replace(fault, body=STREAM, needs={"max_attempts": 2})
+            for fault in variants("P14", "a stream that is nested deep", streamed, replace(SURVIVED, exits=(0, 1)))
+        ),
         Fault("P14", "100,000 brackets deep", (deep,), SURVIVED, "deep"),
         Fault("P14", "100,000 open brackets", (written(b"[" * 100_000),), RETRIED, "open"),
         *(

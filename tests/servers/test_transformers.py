@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.simulated import prompts, schema_file
-from tests.servers.served import address, ask, honest, usage_of
+from tests.servers.served import address, ask, honest, told, usage_of
 
 pytestmark = pytest.mark.servers
 either = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -23,8 +23,7 @@ def server() -> str:
 def test_chat(server: str, stream: bool, tmp_path: Path) -> None:
     outcome = ask(tmp_path, prompts(6, max_tokens=12), server, "transformers", stream=stream)
     for record in honest(outcome, 6):
-        usage = record["batchllm"]["usage"]
-        assert (usage["prompt_tokens"], usage["completion_tokens"]) == usage_of(record["response"]["body"])
+        assert told(record) == usage_of(record["response"]["body"])
         assert record["response"]["request_id"]
     assert outcome.summary["usage_unknown"] == 0
 
@@ -56,6 +55,12 @@ def test_a_schema_is_asked_for_in_words_and_its_breach_is_told(server: str, tmp_
 def test_n_is_ignored(server: str, tmp_path: Path) -> None:
     (record,) = honest(ask(tmp_path, prompts(1, max_tokens=3, n=2), server, "transformers"), 1)
     assert len(record["response"]["body"]["choices"]) == 1
+
+
+def test_a_stream_of_fewer_answers_than_asked_never_proves_its_end(server: str, tmp_path: Path) -> None:
+    lines = prompts(1, max_tokens=3, n=2, stream=True)
+    outcome = ask(tmp_path, lines, server, "transformers", retries={"max_attempts": 1})
+    assert [record["error"]["code"] for record in outcome.errors] == ["bad_response"]
 
 
 REFUSED: dict[str, Any] = {"model": {"model": "nope"}, "path": {"url": "/v1/embeddings"}}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchllm.chat import COMMANDS, HANDLED_OUTSIDE, HELP, Command, CommandError, Conversation, Say, obey, parse, setting
-from batchllm.cli.asking import Live
+from batchllm.cli.live import Live
 from batchllm.sources.request_line import RequestLine
 from batchllm.strictjson import dumps
 from batchllm.types import Request, Usage

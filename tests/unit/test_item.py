@@ -16,6 +16,7 @@ from batchllm.errors import ErrorCode, Phase, TransportError
 from batchllm.item import Again, Done, Halt, Item, Route
 from batchllm.providers import provider
 from batchllm.settings import Retries
+from batchllm.strictjson import dumps
 from batchllm.types import Kind, Reply, Request, Usage
 from batchllm.validation import from_json_schema
 
@@ -68,6 +69,11 @@ def done(step: Any) -> Done:
 def again(step: Any) -> Again:
     assert isinstance(step, Again), step
     return step
+
+
+def written(step: Again) -> Any:
+    """The note as it stands in `attempts.jsonl`."""
+    return json.loads(dumps(step.note))
 
 
 def test_an_answer_is_a_record_with_the_reply_untouched() -> None:
@@ -148,7 +154,7 @@ def test_an_invalid_answer_is_asked_again_with_what_was_wrong_and_both_are_count
     step = again(one.received(reply(chat('{"n": "x"}')), 1.0, 0.5))
     assert step.verdict.code is ErrorCode.SCHEMA_INVALID
     assert step.note["billed"] == "yes"
-    assert step.note["body"]["choices"]
+    assert written(step)["body"]["choices"]
     messages = json.loads(one.call(1.0).body)["messages"]
     assert [one["role"] for one in messages] == ["user", "assistant", "user"]
     assert "n" in messages[-1]["content"]
@@ -249,7 +255,7 @@ def test_a_cut_stream_is_no_success_and_what_came_is_kept() -> None:
     assert one.feed is not None
     one.feed(b'data: {"choices":[{"index":0,"delta":{"content":"hal"},"finish_reason":null}]}\n\n')
     step = again(one.received(reply(b"data: ..."), 1.0, 0.5))
-    assert step.note["body"]["choices"][0]["message"]["content"] == "hal"
+    assert written(step)["body"]["choices"][0]["message"]["content"] == "hal"
 
 
 def test_a_finished_stream_is_the_same_record_as_a_reply_in_one_piece() -> None:

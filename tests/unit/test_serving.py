@@ -10,7 +10,7 @@ import pytest
 from batchllm import assembly
 from batchllm.configuration import Configuration, load
 from batchllm.errors import ExitCode, JobError
-from batchllm.serving import environment_for, plan
+from batchllm.serving.plan import environment_for, plan
 from batchllm.settings import checked
 
 VLLM = "vllm serve Qwen/Qwen3-8B --port {port}"

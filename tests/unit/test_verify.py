@@ -70,7 +70,9 @@ def record_of(request: Request, *, code: ErrorCode | None = None, wasted: bool =
         facts |= {"rejected_usage": usage_json(WASTED), "rejected_cost_usd": 0.001}
     facts |= {"parsed": {"n": request.line}} if code is None else {"retryable": False}
     message = "cut off" if code else ""
-    return Record(request.line, request.custom_id, request.digest, 200, "req_1", reply(request.line), code, message, facts=facts)
+    return Record(
+        request.line, request.custom_id, request.digest, 200, "req_1", reply(request.line), code, message, facts=facts
+    )
 
 
 def note_of(request: Request) -> bytes:
@@ -200,7 +202,9 @@ def test_what_is_wrong_with_lines_is_refuted_by_name(what: str, job: Path, folde
 
 
 RECORDS: dict[str, tuple[str, int, Callable[[Json], None], set[str]]] = {
-    "another custom_id": ("results.jsonl", 0, put("custom_id", "doc-9"), {"malformed", "unknown_custom_id", "pending", "totals"}),
+    "another custom_id": (
+        "results.jsonl", 0, put("custom_id", "doc-9"), {"malformed", "unknown_custom_id", "pending", "totals"},
+    ),
     "another's custom_id": ("results.jsonl", 0, put("custom_id", "doc-2"), {"malformed", "twice", "pending"}),
     "another digest": ("results.jsonl", 0, put_fact("digest", "0" * 32), {"malformed", "changed"}),
     "no digest": ("results.jsonl", 0, put_fact("digest", "none"), {"damaged", "pending"}),
@@ -212,7 +216,9 @@ RECORDS: dict[str, tuple[str, int, Callable[[Json], None], set[str]]] = {
     "parsed is wrong": ("results.jsonl", 0, put_fact("parsed", {"n": "one"}), {"schema_invalid"}),
     "other tokens": ("results.jsonl", 0, put_fact("usage", usage_json(WASTED)), {"totals"}),
     "other cost": ("results.jsonl", 0, put_fact("cost_usd", 0.5), {"totals"}),
-    "an unknown error code": ("errors.jsonl", 2, put("error", {"code": "bad luck", "message": ""}), {"malformed", "pending", "totals"}),
+    "an unknown error code": (
+        "errors.jsonl", 2, put("error", {"code": "bad luck", "message": ""}), {"malformed", "pending", "totals"},
+    ),
     "a failure of a line that has none": ("errors.jsonl", 0, put_fact("line", 5), {"unknown_custom_id", "pending", "totals"}),
     "no word on trying again": (
         "errors.jsonl", 2, lambda record: record["batchllm"].pop("retryable"), {"malformed", "pending", "totals"},
@@ -367,7 +373,9 @@ def bound(line: bytes) -> Any:
     """
     record = orjson.loads(line)
     facts = record["batchllm"]
-    kept = {key for key in ("line", "digest", "settings", "usage", "attempts", "cost_usd", "provider", "parsed") if key in facts}
+    kept = {
+        key for key in ("line", "digest", "settings", "usage", "attempts", "cost_usd", "provider", "parsed") if key in facts
+    }
     error = record["error"] and sorted(record["error"])
     return sorted(record), record["id"], record["custom_id"], error, kept, facts.get("digest"), facts.get("settings")
 
@@ -389,7 +397,9 @@ def test_a_flipped_byte_is_refuted_or_leaves_all_that_is_bound(
 
 @MANY
 @given(data=st.data())
-def test_a_flipped_high_bit_is_never_overlooked(data: st.DataObject, folder: Path, mutant: Callable[[str, bytes], Json]) -> None:
+def test_a_flipped_high_bit_is_never_overlooked(
+    data: st.DataObject, folder: Path, mutant: Callable[[str, bytes], Json]
+) -> None:
     """No byte of these files may have it: what is left is not UTF-8."""
     name = data.draw(st.sampled_from(FILES))
     content = bytearray((folder / name).read_bytes())
@@ -479,7 +489,10 @@ OUTCOMES: list[tuple[Json, tuple[bool, str, str]]] = [
         (False, "status 400", "must not be sent in stream mode"),
     ),
     (
-        {"response": {"status_code": 404, "body": None}, "error": {"error": {"message": "gone", "type": "NotFound", "code": 404}}},
+        {
+            "response": {"status_code": 404, "body": None},
+            "error": {"error": {"message": "gone", "type": "NotFound", "code": 404}},
+        },
         (False, "404", "gone"),
     ),
     ({"response": OK, "error": "yes and no"}, (False, "status 200", "yes and no")),

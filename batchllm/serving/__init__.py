@@ -1,0 +1,1 @@
+"""Servers that are started for a run: what the settings say of one, its life, and the process that keeps it."""
