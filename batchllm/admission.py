@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batchllm.conversation import History, history_from
 from batchllm.errors import ExitCode, JobError
-from batchllm.media import Media, can_shrink, missing
+from batchllm.media_files import Media, can_shrink, missing
 from batchllm.preflight import Preflight, Terms, settings_findings
 from batchllm.providers import Provider, provider, provider_from
 from batchllm.settings import Settings
@@ -54,7 +54,11 @@ def recorded_fault(settings: Settings, shaping: Json) -> Callable[[Request], str
     name = str(shaping.get("provider"))
     try:
         row = settings.providers.get(name)
-        known = provider(name) if row is None else provider_from(name, {key: value for key, value in row.items() if "serve" not in key})
+        known = (
+            provider(name)
+            if row is None
+            else provider_from(name, {key: value for key, value in row.items() if "serve" not in key})
+        )
     except (KeyError, ValueError):
         return None
     mode = shaping.get("structured") or known.structured

@@ -144,8 +144,8 @@ def parts(
 
     Raises `JobError` (2) for a setting that cannot work.
     """
-    settings = configuration.settings
     chosen = target(configuration)
+    settings = _borne(configuration.settings, chosen.provider)
     address = base_url or chosen.base_url
     if not address and chosen.serve is not None:
         raise JobError(ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url")
@@ -192,6 +192,14 @@ def parts(
         key_hint=chosen.key_hint,
         deliver=deliver,
     )
+
+
+def _borne(settings: Settings, chosen: Provider) -> Settings:
+    """Where nobody said how many requests may be in flight, no more than this kind of endpoint is known to bear."""
+    most = chosen.max_concurrency
+    if most is None or "concurrency" in settings.model_fields_set or settings.concurrency <= most:
+        return settings
+    return settings.model_copy(update={"concurrency": most})
 
 
 def job_file(settings: Settings, job: Path, fault: Fault | None = None) -> JobFile:

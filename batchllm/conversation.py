@@ -19,8 +19,8 @@ from batchllm.types import Json
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 SUMMARISE = (
-    "Summarise the conversation below for somebody who has to carry it on: facts, figures, names, decisions and open questions, "
-    "in as few words as possible. Answer with the summary alone."
+    "Summarise the conversation below for somebody who has to carry it on: facts, figures, names, decisions, open questions. "
+    "Use as few words as possible, and answer with the summary alone."
 )
 HEADING = "What was said before, in short:"
 

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import orjson
 
 from batchllm import retry
-from batchllm.classify import classify, classify_failure
-from batchllm.errors import ErrorCode, TransportError
 from batchllm.billing import Bill, Charge, Price, cost_usd
+from batchllm.classify import classify, classify_failure
 from batchllm.conversation import History
-from batchllm.media import Media
+from batchllm.errors import ErrorCode, TransportError
+from batchllm.media_files import Media
 from batchllm.protocols import Assembler, Endpoint
 from batchllm.providers import Provider, request_url
 from batchllm.records import Record, usage_json
@@ -33,7 +33,6 @@ from batchllm.settings import Retries
 from batchllm.strictjson import deep, dumps, loads, one_line
 from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Verdict
 from batchllm.validation import Judgement, Problem, Schema, complaint, judge
-
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_FILE = 1000
@@ -61,7 +60,7 @@ class Route:
     stream: bool | None
     settings_digest: str
     prices: Callable[[str], Price | None]
-    redactor: Redactor = field(default=Redactor(None), repr=False)  # noqa: RUF009 - it never changes
+    redactor: Redactor = field(default=Redactor(None), repr=False)
     escalate: str | None = None
     media: Media = Media()  # noqa: RUF009 - it never changes
     history: History = History()  # noqa: RUF009 - it never changes
@@ -246,7 +245,8 @@ class Item:
         if error.partial and error.status == 200 and self._assembler is not None and self._assembler.finished:
             return self.received(Reply(200, error.headers, error.partial, error.elapsed_s), now, jitter, outage=outage)
         reply = Reply(error.status, error.headers, error.partial, error.elapsed_s)
-        return self._unanswered(classify_failure(error, self.route.provider.rules, now=datetime.now(UTC)), now, jitter, reply, None, None, outage=outage)
+        verdict = classify_failure(error, self.route.provider.rules, now=datetime.now(UTC))
+        return self._unanswered(verdict, now, jitter, reply, None, None, outage=outage)
 
     def abandoned(self) -> Json:
         """The note of a request whose outcome nobody waited for (a second signal, the end of the drain)."""
@@ -392,6 +392,8 @@ class Item:
             facts["parsed"] = judgement.parsed
             if judgement.duplicate_keys:
                 facts["duplicate_keys"] = True
+        if self.last.billed != "yes":
+            facts["billed"] = self.last.billed
         if code is not None:
             facts["retryable"] = verdict is not None and retry.TRAITS[verdict.kind].again and verdict.kind is not Kind.PAID
             if self._problems:

@@ -178,36 +178,53 @@ def _in_order(body: Any, count: int) -> list[Json] | None:
 def _records(record: Record, part: tuple[Request, ...], data: list[Json] | None) -> list[Record]:
     """A record for each line, with its own embedding and its share of everything that was counted."""
     weights = [max(1, len(one.body["input"].encode("utf-8", "replace")) // BYTES_PER_TOKEN) for one in part]
-    body: Json = record.body if data is not None else {}
     usages = _usage_shares(record.usage, weights)
-    rejected = _usage_shares(usage_from(record.facts.get("rejected_usage")), weights)
+    replies = [record.reply] * len(part) if data is None else _replies(record.body, data, weights)
     made = []
-    for at, request in enumerate(part):
-        part_of = weights[at] / sum(weights)
-        facts = {**record.facts, "line": request.line, "digest": request.digest, "packed": len(part)}
-        facts["usage"] = usage_json(usages[at])
-        facts["cost_usd"] = _share_of_cost(record.facts["cost_usd"], part_of)
-        if "rejected_usage" in facts:
-            facts["rejected_usage"] = usage_json(rejected[at])
-            facts["rejected_cost_usd"] = _share_of_cost(facts["rejected_cost_usd"], part_of)
-        if request.metadata is not None:
-            facts["metadata"] = request.metadata
-        reply = record.reply
-        if data is not None:
-            own = {**body, "data": [{**data[at], "index": 0}]}
-            if isinstance(body.get("usage"), dict):
-                own["usage"] = {name: _share(value, weights, at) for name, value in body["usage"].items()}
-            reply = dumps(own)
+    for request, usage, facts, reply in zip(part, usages, _facts(record.facts, part, weights), replies, strict=True):
+        facts["usage"] = usage_json(usage)
         made.append(
             replace(
-                record, line=request.line, custom_id=request.custom_id, digest=request.digest, reply=reply, usage=usages[at], facts=facts
+                record,
+                line=request.line,
+                custom_id=request.custom_id,
+                digest=request.digest,
+                reply=reply,
+                usage=usage,
+                facts=facts,
             )
         )
     return made
 
 
-def _share(value: Any, weights: list[int], at: int) -> Any:
-    return shares(value, weights)[at] if type(value) is int and value >= 0 else value
+def _facts(facts: Json, part: tuple[Request, ...], weights: list[int]) -> Iterator[Json]:
+    rejected = _usage_shares(usage_from(facts.get("rejected_usage")), weights)
+    whole = sum(weights)
+    for at, request in enumerate(part):
+        own = {**facts, "line": request.line, "digest": request.digest, "packed": len(part)}
+        own["cost_usd"] = _share_of_cost(facts["cost_usd"], weights[at] / whole)
+        if "rejected_usage" in facts:
+            own["rejected_usage"] = usage_json(rejected[at])
+            own["rejected_cost_usd"] = _share_of_cost(facts["rejected_cost_usd"], weights[at] / whole)
+        if at and facts.get("billed") == "maybe":
+            own["billed"] = "no"  # one request, one unknown outcome
+        if request.metadata is not None:
+            own["metadata"] = request.metadata
+        yield own
+
+
+def _replies(body: Json, data: list[Json], weights: list[int]) -> list[bytes]:
+    """The reply as each line would have got it, asked alone."""
+    given = body.get("usage")
+    usage = given if isinstance(given, dict) else {}
+    columns = {name: shares(value, weights) for name, value in usage.items() if type(value) is int and value >= 0}
+    made = []
+    for at, one in enumerate(data):
+        own = {**body, "data": [{**one, "index": 0}]}
+        if usage:
+            own["usage"] = {**usage, **{name: column[at] for name, column in columns.items()}}
+        made.append(dumps(own))
+    return made
 
 
 def _share_of_cost(cost: float | None, part_of: float) -> float | None:

@@ -116,7 +116,11 @@ class Run:
         digest = job_json.shaping_digest(parts.shaping)
         accepted = self._accepted(digest)
         self._replayed = Replay(
-            self.survey.index, frozenset(accepted), retry_failed=settings.retry_failed, seen=self._seen_before
+            self.survey.index,
+            frozenset(accepted),
+            retry_failed=settings.retry_failed,
+            spent=self._spent_before,
+            failed=self._failed_before,
         )
         self._replayed.read(parts.folder)
         self.tally.skipped = self.survey.index.count(State.DONE, State.FAILED)
@@ -149,18 +153,28 @@ class Run:
             )
         return [digest]
 
-    def _seen_before(self, line: int, record: Json) -> None:
+    def _spent_before(self, record: Json) -> None:
         """Count what earlier runs were billed: records by their last attempt, every other attempt by its own note."""
         facts = record.get("batchllm")
         if not isinstance(facts, dict):
             self._count_note(record)
             return
-        rejected = usage_from(facts.get("rejected_usage"))
+        billed = facts.get("billed", "yes")
+        if billed == "maybe":
+            self.tally.outcome_unknown += 1
+        if billed != "yes":
+            return
         cost, rejected_cost = facts.get("cost_usd"), facts.get("rejected_cost_usd")
-        self.tally.earlier(usage_from(facts.get("usage")), rejected, None if cost is None else cost - (rejected_cost or 0.0))
-        error = record.get("error")
-        if isinstance(error, dict) and not self.survey.index.wanted(line):
-            self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
+        self.tally.earlier(
+            usage_from(facts.get("usage")),
+            usage_from(facts.get("rejected_usage")),
+            None if cost is None else cost - (rejected_cost or 0.0),
+            rejected=record.get("error") is not None,
+        )
+
+    def _failed_before(self, line: int, record: Json) -> None:
+        error = record.get("error") or {}
+        self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
 
     def _count_note(self, note: Json) -> None:
         if note.get("billed") == "yes":
@@ -317,7 +331,10 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
 
 
 def _indented(value: Json) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
+    except TypeError:  # half a surrogate pair in somebody's message
+        return dumps(value) + b"\n"
 
 
 def _has_results(folder: Path) -> bool:

@@ -126,7 +126,7 @@ def _json_needs_word(view: _View) -> str | None:
         return None
     return (
         f'{view.terms.provider.name} refuses JSON mode where no message has the word "json": '
-        'say in the prompt or the system message that the answer is JSON'
+        "say in the prompt or the system message that the answer is JSON"
     )
 
 

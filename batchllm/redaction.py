@@ -56,11 +56,11 @@ class Redactor:
         if not self._needles:
             return reply
         body = self.bytes(reply.body)
-        found = {name: clean for name in _SHOWN if (value := reply.headers.get(name)) and (clean := self.text(value)) is not value}
+        shown = [(name, reply.headers[name]) for name in _SHOWN if name in reply.headers]
+        found = {name: clean for name, value in shown if (clean := self.text(value)) is not value}
         if body is reply.body and not found:
             return reply
         return replace(reply, body=body, headers={**reply.headers, **found})
-
 
     def failure(self, error: TransportError) -> TransportError:
         """The same for what came of a reply that broke off."""
@@ -69,7 +69,12 @@ class Redactor:
         if clean is partial:
             return error
         return TransportError(
-            error.phase, str(error), partial=clean.body, status=error.status, headers=dict(clean.headers), elapsed_s=error.elapsed_s
+            error.phase,
+            str(error),
+            partial=clean.body,
+            status=error.status,
+            headers=dict(clean.headers),
+            elapsed_s=error.elapsed_s,
         )
 
 

@@ -14,6 +14,8 @@ DEEPEST = 200
 """Levels of nesting; orjson writes 254, and what is kept has some of its own around it."""
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 
+_NESTED = (dict, list)  # a union would be made anew at each test
+
 
 def loads(data: bytes) -> Any:
     """Parse one JSON document. Raises only `ValueError`, also on deep nesting and absurd numbers.
@@ -53,8 +55,7 @@ def _dumped(value: Any) -> bytes:
     def place(item: Any) -> str:
         if not isinstance(item, orjson.Fragment):
             raise TypeError(f"{type(item).__name__} is not JSON")
-        contents = item.contents
-        fragments.append(contents if isinstance(contents, bytes) else contents.encode())
+        fragments.append(orjson.dumps(item))  # the only way to its contents
         return f"\0{len(fragments) - 1}\0"
 
     try:
@@ -105,9 +106,10 @@ def deep(document: bytes, value: Any) -> bool:
 
 def too_deep(value: Any) -> bool:
     """Whether a value is nested deeper than `DEEPEST`, told without recursion."""
-    level = [value]
+    level = [value] if isinstance(value, _NESTED) else []
     for _ in range(DEEPEST):
-        level = [item for one in level if isinstance(one, dict | list) for item in (one.values() if isinstance(one, dict) else one)]
+        below = (item for one in level for item in (one.values() if isinstance(one, dict) else one))
+        level = [item for item in below if isinstance(item, _NESTED)]
         if not level:
             return False
-    return any(isinstance(item, dict | list) for item in level)
+    return True

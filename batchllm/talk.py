@@ -105,7 +105,14 @@ class Talk:
         note.pop("body", None)  # it stands in the entry
         if covers:
             note["covers"] = covers
-        return {**note, "digest": record.digest, "settings": record.facts["settings"], "turn": turn, "text": text, "entry": entry}
+        return {
+            **note,
+            "digest": record.digest,
+            "settings": record.facts["settings"],
+            "turn": turn,
+            "text": text,
+            "entry": entry,
+        }
 
     def _count(self, entry: Json) -> None:
         """Add what a finished turn came to, its rejected attempts included."""
@@ -136,7 +143,9 @@ class Talk:
             facts["usage"], facts["rejected_usage"] = usage_json(usage), usage_json(before)
             known = self._cost_known and (rejected is not None or "rejected_cost_usd" not in record.facts)
             facts["rejected_cost_usd"] = self._cost + (rejected or 0.0) if known else None
-            facts["cost_usd"] = round(self._cost + (cost or 0.0), 9) if self._cost_known and (cost is not None or not record.ok) else None
+            facts["cost_usd"] = (
+                round(self._cost + (cost or 0.0), 9) if self._cost_known and (cost is not None or not record.ok) else None
+            )
         return replace(done, record=replace(record, message=message, usage=usage, facts=facts))
 
 

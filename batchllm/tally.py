@@ -131,9 +131,9 @@ class Tally:
     def rejected_usage(self) -> Usage:
         return self._rejected.usage
 
-    def earlier(self, usage: Usage, rejected: Usage, cost_usd: float | None) -> None:
-        """What an earlier run's record was billed in its last attempt; its rejected ones are counted by their notes."""
-        self.add_usage(usage if rejected is NO_USAGE else usage - rejected)
+    def earlier(self, usage: Usage, before: Usage, cost_usd: float | None, *, rejected: bool) -> None:
+        """What an earlier run's record was billed in its last attempt; those `before` it are counted by their notes."""
+        self.add_usage(usage if before is NO_USAGE else usage - before, rejected=rejected)
         self.add_cost(cost_usd)
 
     def add_cost(self, cost_usd: float | None) -> None:

@@ -48,7 +48,7 @@ class Command:
             env={**self.environment, **environment},
             capture_output=True,
             timeout=timeout,
-            input=stdin,
+            input=stdin if stdin is not None else "",
             text=True,
             check=False,
         )

@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
             flags = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
             message = known + unknown + (" ".join(flags) or "words that belong to no option")
             if any("key" in flag or "token" in flag for flag in flags):
-                message += " (a key never stands on the command line: set OPENAI_API_KEY, or name its variable with --api-key-env)"
+                message += " (keys never stand on the command line: set OPENAI_API_KEY, or name a variable with --api-key-env)"
         super().error(message)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-import orjson
-
 from batchllm.admission import preflight_for
 from batchllm.assembly import check_values, job_file, schemas_of, target
 from batchllm.cli.flags import configuration_for
@@ -14,6 +12,7 @@ from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
 from batchllm.errors import ExitCode
 from batchllm.sources.raw_lines import open_job
+from batchllm.strictjson import dumps
 from batchllm.survey import survey
 from batchllm.terminal import say
 from batchllm.types import Request
@@ -29,7 +28,7 @@ def report(args: Namespace, configuration: Configuration) -> int:
     """Print what a run would do. Raises `JobError` for settings or a file that cannot work."""
     findings = examine(args, configuration)
     if args.json:
-        print(orjson.dumps(findings).decode())
+        print(dumps(findings).decode())
     else:
         _print(findings)
     if not findings["requests"]:

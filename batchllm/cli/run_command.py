@@ -12,8 +12,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batchllm.assembly import parts, simulated_endpoint
 from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
@@ -24,6 +22,7 @@ from batchllm.pipeline import Run
 from batchllm.progress import watcher
 from batchllm.redaction import Redactor
 from batchllm.serving.server import Server, served, stops_as_endings
+from batchllm.strictjson import dumps
 from batchllm.supervisor import event_loop, supervise
 from batchllm.terminal import CleanFormatter, say
 from batchllm.types import Json
@@ -133,4 +132,4 @@ def _log_without(redactor: Redactor) -> None:
 
 def _print_json(value: Any) -> None:
     with contextlib.suppress(OSError, ValueError):
-        print(orjson.dumps(value).decode(), flush=True)
+        print(dumps(value).decode(), flush=True)

@@ -9,22 +9,23 @@ from batchllm.throttle.budget import RetryBudget
 
 
 class Deferral:
-    """Lets budgeted retries through as tokens come back, or one at a time while nothing else is in flight."""
+    """Lets budgeted retries through as tokens come back. While nothing is in flight the first goes without one: such a
+    free pass is given back with `ended`, before the next is given out."""
 
     def __init__(self, budget: RetryBudget) -> None:
         self._budget = budget
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[bool], float]] = deque()
+        self._pass_is_out = False
 
-    async def take(self, cost: float, *, idle: bool) -> None:
-        """Wait for a token of this cost; `idle` says that nothing is in flight."""
+    async def take(self, cost: float, *, idle: bool) -> bool:
+        """Wait for tokens of this cost, or the free pass: True for the latter. `idle` says that nothing is in flight."""
         if not self._waiting and self._budget.take(cost):
-            return
-        waiter: asyncio.Future[None] = self._loop.create_future()
+            return False
+        waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiting.append((waiter, cost))
-        if idle:
-            self.release(idle=True)
-        await waiter
+        self.release(idle=idle)
+        return await waiter
 
     def release(self, *, idle: bool) -> None:
         """Something has ended: let through whom the budget now pays for, or the first where nothing is in flight."""
@@ -32,11 +33,17 @@ class Deferral:
         while waiting:
             waiter, cost = waiting[0]
             if not waiter.done():
-                if not self._budget.take(cost) and not idle:
+                paid = self._budget.take(cost)
+                if not paid and (self._pass_is_out or not idle):
                     return
-                idle = False
-                waiter.set_result(None)
+                self._pass_is_out |= not paid
+                waiter.set_result(not paid)
             waiting.popleft()
+
+    def ended(self, *, idle: bool) -> None:
+        """The retry that went on the free pass has come to its end."""
+        self._pass_is_out = False
+        self.release(idle=idle)
 
     def __len__(self) -> int:
         return len(self._waiting)

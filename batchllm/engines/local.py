@@ -14,7 +14,8 @@ from batchllm.engines.deferral import Deferral
 from batchllm.engines.gate import Gate, GateClosed
 from batchllm.errors import JobError, TransportError
 from batchllm.item import Again, AnyStep, Asked, Done, Halt, Item, Onward, Route
-from batchllm.media import MediaError, loaded
+from batchllm.media import loaded
+from batchllm.media_files import MediaError
 from batchllm.pack import Pack
 from batchllm.protocols import Transport
 from batchllm.ratelimit_headers import read_limits
@@ -216,7 +217,7 @@ class LocalPool:
         if reserved:
             throttle.settle(sent_at, reserved, item.last_tokens(reserved))
         if self._deferral:
-            self._deferral.release(idle=throttle.limiter.in_flight == 0)
+            self._deferral.release(idle=self.in_flight == 0)
         ending = self._endings.after(step, item, throttle, now)
         if ending is not None and not self.gate.closed:
             self.stop(ending)
@@ -250,7 +251,7 @@ class LocalPool:
                 return first
             this = asyncio.current_task()
             assert this is not None
-            await self._afford(step)
+            free = await self._afford(step)
             self._parked_tasks.discard(this)  # in flight: a drain waits for it
             try:
                 step = await self._send(item, again=True)
@@ -258,6 +259,8 @@ class LocalPool:
                     step = await self._onward(item, step)
             finally:
                 self._parked_tasks.add(this)
+                if free:
+                    self._deferral.ended(idle=self.in_flight == 0)
             return step
 
         retrying = AsyncRetrying(
@@ -269,12 +272,11 @@ class LocalPool:
             return
         await self._finish(item, last)
 
-    async def _afford(self, step: AnyStep) -> None:
-        """Wait for a token of the retry budget where this retry needs one; an open breaker is bound enough by itself."""
+    async def _afford(self, step: AnyStep) -> bool:
+        """Wait for tokens of the retry budget where this retry needs them; True if it goes on the free pass."""
         assert isinstance(step, Again)
         cost = budget_cost(step.verdict)
-        if cost and not self.throttle.breaker.open:
-            await self._deferral.take(cost, idle=self.throttle.limiter.in_flight == 0)
+        return cost > 0 and await self._deferral.take(cost, idle=self.in_flight == 0)
 
     async def _sleep(self, seconds: float) -> None:
         if self.gate.closed:

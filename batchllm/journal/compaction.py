@@ -1,4 +1,4 @@
-"""The one rewrite of `results.jsonl`: where lines were done anew, their superseded records are left out."""
+"""The one rewrite of `results.jsonl`: where lines were done anew, their superseded records are moved aside."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from batchllm.journal.index import JobIndex, State
 from batchllm.journal.journal import RESULTS
 from batchllm.journal.replay import MAX_RECORD, damaged
 from batchllm.journal.storage import Storage, whole_file
+from batchllm.journal.superseded import NAME as SUPERSEDED
+from batchllm.journal.superseded import mark, superseded
 from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.strictjson import loads
 from batchllm.types import Json
 
-SUPERSEDED = "results.superseded.jsonl"
-"""Answers to what a line asked before it was changed, where the changed line has failed: paid for, so kept, but no result."""
-
 
 def compact(storage: Storage, folder: Path, index: JobIndex, current: Callable[[int, Json], bool]) -> int:
-    """Leave out records of lines that have a later one; returns how many. New file, fsync, rename, fsync of the folder.
+    """Move records of lines that have a later one aside; returns how many. New file, fsync, rename, fsync of the folder.
 
     The last record of a `custom_id` stays, wherever an earlier run or setting had answered it before; unless the line
-    has failed since, whose one record stands in `errors.jsonl`. Records of lines the job no longer has stay too. A crash
-    leaves the old file or the new one, each of which is sound.
+    has failed since, whose one record stands in `errors.jsonl`. Records of lines the job no longer has stay too. What
+    goes is on the disk in `results.superseded.jsonl` before the results lose it. A crash leaves the old file or the new
+    one, each of which is sound.
     """
     path = folder / RESULTS
     last = _last_records(path, index)
-    superseded: AppendFile | None = None
+    moved = {one for one, _ in superseded(folder)}
     dropped = 0
+    aside = AppendFile(storage, folder / SUPERSEDED)
     try:
+        aside.repair()
         with whole_file(storage, path) as take:
             for number, raw, record in _records(path):
                 line = index.find(record["custom_id"])
@@ -38,14 +40,11 @@ def compact(storage: Storage, folder: Path, index: JobIndex, current: Callable[[
                     take(raw + b"\n")
                     continue
                 dropped += 1
-                if last[line] == number:
-                    superseded = superseded or AppendFile(storage, folder / SUPERSEDED)
-                    superseded.append(raw + b"\n")
-            if superseded is not None:
-                superseded.sync()
+                if mark(raw) not in moved:
+                    aside.append(raw + b"\n")
+            aside.sync()
     finally:
-        if superseded is not None:
-            superseded.close()
+        aside.close()
     return dropped
 
 

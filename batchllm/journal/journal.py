@@ -19,6 +19,8 @@ RESULTS = "results.jsonl"
 ATTEMPTS = "attempts.jsonl"
 RESERVE = ".reserve"
 RESERVE_BYTES = 1 << 20
+_NOISE = os.urandom(1 << 17)
+"""What fills the reserve: zeros, or anything repeated at a shorter distance, would take no room on a disk that packs them."""
 
 
 class Journal:
@@ -91,7 +93,7 @@ class Journal:
         with closing(self._storage, fd):
             missing = RESERVE_BYTES - os.fstat(fd).st_size
             if missing > 0:
-                write_all(self._storage, fd, os.urandom(missing))  # zeros would take no room on a disk that packs them
+                write_all(self._storage, fd, (_NOISE * (RESERVE_BYTES // len(_NOISE)))[:missing])
                 self._storage.fsync(fd)
         self._storage.fsync_folder(self.folder)
 
@@ -172,7 +174,7 @@ class Journal:
         if not self._dead:
             self._write_pending()
             self._sync_now()
-        if self._dead:
+        if self._dead or self._unwritten:
             self._rescue()
         if self.fault is not None:
             raise JobError(ExitCode.DISK, self._fault_text(self.fault))
@@ -183,7 +185,7 @@ class Journal:
             self._sync = None
 
     def _rescue(self) -> None:
-        """What was not confirmed, into a new file."""
+        """What was not confirmed or did not fit, into a new file: where one file may not grow, another still may."""
         self._give_up_reserve()
         try:
             rescue.put_aside(self._storage, self.folder, self._files, self._unwritten)

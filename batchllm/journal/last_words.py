@@ -10,6 +10,7 @@ from batchllm.journal.index import JobIndex
 from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.journal.replay import MAX_RECORD
 from batchllm.journal.soundness import parsed
+from batchllm.journal.superseded import superseded
 from batchllm.journal.totals import Totals
 from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.strictjson import loads
@@ -41,6 +42,8 @@ class LastWords:
         return self._failed.total()
 
     def read(self, folder: Path) -> None:
+        for _, record in superseded(folder):
+            self.totals.add_record(record["batchllm"])
         self._each_line(folder / RESULTS, self._result)
         self._each_line(folder / ATTEMPTS, self._attempt)
 
@@ -61,10 +64,10 @@ class LastWords:
 
     def _result(self, raw: bytes) -> None:
         custom_id, facts = id_and_facts(raw)
+        self.totals.add_record(facts)
         if facts["settings"] not in self._accepted:
             self.outdated += 1  # asked again by the run that changed the settings
             return
-        self.totals.add_record(facts)
         number = self._number(custom_id)
         self.answered += self._marks[number] != ANSWERED
         self._marks[number] = ANSWERED
@@ -77,9 +80,9 @@ class LastWords:
             self.attempts.append(note)
             return
         facts, error = record["batchllm"], record["error"]
+        self.totals.add_record(facts)
         if facts.get("settings") not in self._accepted:
             return
-        self.totals.add_record(facts)
         self.attempts.append({"custom_id": note["custom_id"], "line": note.get("line"), "final": True, **error})
         self._failure(str(note["custom_id"]), facts, error)
 

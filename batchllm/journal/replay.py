@@ -9,6 +9,8 @@ from typing import Any
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.index import JobIndex, State
 from batchllm.journal.journal import ATTEMPTS, RESULTS
+from batchllm.journal.soundness import damage
+from batchllm.journal.superseded import mark, superseded
 from batchllm.sources.raw_lines import raw_lines
 from batchllm.strictjson import loads
 from batchllm.types import Json
@@ -17,7 +19,12 @@ MAX_RECORD = 1 << 30
 
 
 def records(path: Path) -> Iterator[tuple[int, Json]]:
-    """Each whole record and its line number; an unfinished last line is left out (a run may be writing it).
+    """As `raw_records`, without the bytes."""
+    return ((number, record) for number, _, record in raw_records(path))
+
+
+def raw_records(path: Path) -> Iterator[tuple[int, bytes, Json]]:
+    """Each whole record with its line number and bytes; an unfinished last line is left out (a run may be writing it).
 
     Raises `JobError` (65) for a line in the middle that is no JSON object: the folder is damaged, and going on
     would buy again what that line held.
@@ -36,7 +43,8 @@ def records(path: Path) -> Iterator[tuple[int, Json]]:
             if not isinstance(record, dict):
                 bad = number
                 continue
-            yield number, record
+            assert isinstance(raw, bytes)
+            yield number, raw, record
     except JobError as error:
         if not path.exists():
             return
@@ -59,21 +67,29 @@ def _ends_whole(path: Path) -> bool:
 
 
 class Replay:
-    """Marks in `index` what earlier runs finished, and hands every record of this job to `seen`.
+    """Marks in `index` what earlier runs finished, and hands over everything that was paid for.
 
     A result counts where its `custom_id` is in the job, its content is still the same and its settings are among
     `accepted`. A failure counts likewise, unless it may pass by itself or `retry_failed` is set. Answers to lines that
-    are gone from the job are counted in `removed`, changed lines in `changed`.
+    are gone from the job are counted in `removed`, changed lines in `changed`. `spent` is called with every record and
+    note there is, also those that no longer count; `failed` with the line and record of what stays failed.
     """
 
     def __init__(
-        self, index: JobIndex, accepted: frozenset[str], *, retry_failed: bool, seen: Callable[[int, Json], None]
+        self,
+        index: JobIndex,
+        accepted: frozenset[str],
+        *,
+        retry_failed: bool,
+        spent: Callable[[Json], None],
+        failed: Callable[[int, Json], None],
     ) -> None:
         self._index = index
         self._accepted = accepted
         self._retry_failed = retry_failed
-        self._seen = seen
-        self.results = 0
+        self._spent = spent
+        self._failed = failed
+        self._failures: dict[int, Json] = {}
         self.superseded = 0
         self.removed: list[str] = []
         self.removed_count = 0
@@ -82,48 +98,52 @@ class Replay:
         """Turns of conversations that were begun and not finished, by line."""
 
     def read(self, folder: Path) -> None:
-        for number, record in records(folder / RESULTS):
+        moved = set()
+        for key, record in superseded(folder):
+            moved.add(key)
+            self._spent(record)
+        for number, raw, record in raw_records(folder / RESULTS):
+            if not moved or mark(raw) not in moved:
+                self._spent(record)
             self._result(folder / RESULTS, number, record)
         for _, note in records(folder / ATTEMPTS):
+            final = note.get("record")
+            self._spent(final if isinstance(final, dict) else note)
             self._attempt(note)
+        for line, record in self._failures.items():
+            if self._index.state(line) is State.FAILED:
+                self._failed(line, record)
 
     def _result(self, path: Path, number: int, record: Json) -> None:
-        custom_id, facts = record.get("custom_id"), record.get("batchllm")
-        if not isinstance(custom_id, str) or not isinstance(facts, dict):
+        if damage(record) is not None:
             raise damaged(path, number)
-        self.results += 1
-        line = self._index.find(custom_id)
+        line = self._index.find(record["custom_id"])
         if not line:
-            self._remove(custom_id)
+            self._remove(record["custom_id"])
             return
         if self._index.state(line) is State.DONE:
             self.superseded += 1
-        if not self._current(line, facts):
-            self.changed += 1
-            self._index.set(line, State.PENDING)
-            return
-        self._index.set(line, State.DONE)
-        self._seen(line, record)
+        current = self._current(line, record["batchllm"])
+        self.changed += not current
+        self._index.set(line, State.DONE if current else State.PENDING)
 
     def _attempt(self, note: Json) -> None:
-        record = note.get("record")
-        custom_id = note.get("custom_id")
+        custom_id, record = note.get("custom_id"), note.get("record")
         line = self._index.find(custom_id) if isinstance(custom_id, str) else 0
-        if not line:
+        if not line or self._index.state(line) in (State.DONE, State.INVALID):
             return
         if not isinstance(record, dict):
-            self._seen(line, note)
             if "turn" in note and self._index.wanted(line) and self._current(line, note):
                 self.begun.setdefault(line, []).append(note)
             return
         facts: Any = record.get("batchllm") or {}
-        if self._index.state(line) in (State.DONE, State.INVALID) or not self._current(line, facts):
+        if not self._current(line, facts):
             return
         open_again = self._retry_failed or facts.get("retryable")
         self._index.set(line, State.RETRY if open_again else State.FAILED)
         if not open_again:
             self.begun.pop(line, None)
-        self._seen(line, record)
+            self._failures[line] = {"custom_id": custom_id, "error": record.get("error")}
 
     def _current(self, line: int, facts: Json) -> bool:
         digest = facts.get("digest")

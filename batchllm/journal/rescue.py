@@ -1,4 +1,4 @@
-"""Where answers go when a file can no longer be trusted: after a failed fsync, into a new file, taken back by the next run.
+"""Where answers go when a file can no longer be trusted or may not grow: into a new file, taken back by the next run.
 
 Linux reports a failed fsync once and then calls the pages clean, so neither the file's end nor a second fsync of it can be
 believed. A new file has new pages: what its own fsync confirms is there. `.rescue` holds, for each file, how much of it

@@ -24,6 +24,10 @@ class Totals:
     maybe_billed: int = 0
 
     def add_record(self, facts: Json) -> None:
+        billed = facts.get("billed", "yes")
+        self.maybe_billed += billed == "maybe"
+        if billed != "yes":
+            return  # its rejected attempts stand in `attempts.jsonl`
         self.records += 1
         self._add(facts.get("usage"), 1)
         rejected = facts.get("rejected_usage")

@@ -15,6 +15,7 @@ from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.journal.manifest import Manifest
 from batchllm.journal.sound_records import Broken, sound_records
 from batchllm.journal.soundness import OF_THE_JOB, damage, failure_flaw, note_damage, result_flaw
+from batchllm.journal.superseded import superseded
 from batchllm.journal.totals import Totals, disagreements
 from batchllm.sources.job_file import JobFile
 from batchllm.standing import ANSWERED, CHANGED, FAILED, NONE, OTHER, Wanted, read_lines
@@ -38,6 +39,8 @@ class Verification:
 
     def run(self, *, at_work: bool) -> None:
         """`at_work` says that a run is writing: then an unfinished last line is none of its faults."""
+        for _, record in superseded(self.folder):
+            self.totals.add_record(record["batchllm"])
         for number, record in self._read(RESULTS, damage, at_work=at_work):
             self._result(number, record)
         for number, record in self._read(ERRORS, None, at_work=False):
@@ -60,9 +63,9 @@ class Verification:
             self.findings.add(Flaw.TOTALS, Finding(message, file="summary.json"))
 
     def _doubt(self) -> str | None:
-        """The fold follows the records that are there; where some are superseded or gone, the bill is larger."""
+        """The fold follows the records that are there; where some are gone, or in two places, the bill is another."""
         counts = self.findings.counts
-        if self.superseded or counts[Flaw.CHANGED] or counts[Flaw.OTHER_SETTINGS]:
+        if self.superseded:
             return "there are superseded records"
         return "there are damaged lines" if counts[Flaw.DAMAGED] or counts[Flaw.TORN] else None
 
@@ -85,6 +88,7 @@ class Verification:
 
     def _result(self, number: int, record: Json) -> None:
         self.results += 1
+        self.totals.add_record(record["batchllm"])
         custom_id = record["custom_id"]
         problem = result_flaw(record)
         line = self._lines.index.find(custom_id)
@@ -102,7 +106,6 @@ class Verification:
         facts = record["batchllm"]
         mark = self._lines.marks[line] = self._mark(line, facts)
         if mark == ANSWERED:
-            self.totals.add_record(facts)
             self._schema(number, line, custom_id, facts)
         if facts.get("line") != line:
             message = f"asked as line {facts.get('line')}, now line {line}"
@@ -162,15 +165,10 @@ class Verification:
 
     def _attempt(self, note: Json) -> None:
         self.attempts += 1
-        line = self._lines.index.find(note["custom_id"])
         record = note.get("record")
-        if not line:
-            return
         if not isinstance(record, dict):
             self.totals.add_note(note)
-            return
-        facts = record.get("batchllm")
-        if isinstance(facts, dict) and damage(record) is None and self._mark(line, facts) == ANSWERED:
+        elif isinstance(facts := record.get("batchllm"), dict):
             self.totals.add_record(facts)
 
     # -- what is left --------------------------------------------------------------------------------------------

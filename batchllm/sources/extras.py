@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from batchllm.conversation import history_from, opening
-from batchllm.media import NAMES, Media, local_paths
+from batchllm.media import local_paths
+from batchllm.media_files import Media
 from batchllm.types import Extras, Json
 
 KEYS = frozenset({"turns", "history"})
@@ -14,7 +15,7 @@ KEYS = frozenset({"turns", "history"})
 
 def has_media(raw: bytes) -> bool:
     """Whether the line may name local files: cheap, and false for nearly all lines."""
-    return NAMES[0] in raw or NAMES[1] in raw
+    return b"_url" in raw or b"input_audio" in raw  # image_url, audio_url
 
 
 def turns_of(values: Json, path: str) -> tuple[str, ...]:

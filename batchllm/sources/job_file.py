@@ -35,7 +35,7 @@ class JobFile:
                 break
             if not wanted(number):
                 continue
-            one = self._reader.read(number, raw)
+            one = self._reader.read(number, raw, again=True)
             if isinstance(one, Request):
                 batch.append(one)
                 size += len(raw) if isinstance(raw, bytes) else 0

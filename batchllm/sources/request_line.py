@@ -8,7 +8,7 @@ from typing import Any
 
 from batchllm.endpoints import UnknownPathError, endpoint_for
 from batchllm.errors import ErrorCode
-from batchllm.media import Media
+from batchllm.media_files import Media
 from batchllm.protocols import Endpoint
 from batchllm.sources.extras import KEYS, extras_of, first_messages, has_media, turns_of
 from batchllm.sources.raw_lines import TooLong
@@ -58,22 +58,23 @@ class RequestLine:
         self._fault = fault
         self._endpoints: dict[str, Endpoint] = {}
 
-    def read(self, number: int, raw: bytes | TooLong) -> Request | BadLine:
+    def read(self, number: int, raw: bytes | TooLong, *, again: bool = False) -> Request | BadLine:
+        """The line as a request. Read `again`, it is not checked once more: its digest tells whether it is still the same."""
         custom_id = f"line-{number}"
         try:
             if isinstance(raw, TooLong):
                 raise LineError(f"the line is {raw:,} bytes long, above sizes.line")
             values = _parsed(raw)
             custom_id = _custom_id(values, custom_id)
-            request = self._request(number, custom_id, values, has_media(raw))
-            problem = None if self._fault is None else self._fault(request)
+            request = self._request(number, custom_id, values, has_media(raw), again)
+            problem = None if again or self._fault is None else self._fault(request)
             if problem is not None:
                 raise LineError(problem)
             return request
         except LineError as error:
             return BadLine(number, custom_id, ErrorCode.INVALID_LINE, str(error))
 
-    def _request(self, number: int, custom_id: str, values: Json, media: bool) -> Request:
+    def _request(self, number: int, custom_id: str, values: Json, media: bool, again: bool) -> Request:
         url = values.get("url", self._url)
         endpoint = self._endpoint(url)
         if values.get("method", "POST") != "POST":
@@ -85,12 +86,9 @@ class RequestLine:
             own, turns = _turns_body(values, endpoint.path)
         else:
             own = _short_body(values, endpoint.path)
-        _refuse_forbidden(own)
         body = {**self._defaults, **own}
-        problem = endpoint.check(body)
-        if problem:
-            raise LineError(problem)
-        _refuse_unusable_schema(url, body)
+        if not again:
+            _refuse_unsendable(url, endpoint, own, body)
         schema = self._schema(values)
         content = {"url": url, "body": own} if schema is None else {"url": url, "body": own, "schema": schema}
         extras = None
@@ -228,6 +226,14 @@ def _refuse_forbidden(body: Json) -> None:
                 raise LineError(f"'{key}' may not stand in a job line: the endpoint and its key come from the settings")
             if type(item) in _CONTAINERS and key not in _CONTENT:
                 rest.append(item)
+
+
+def _refuse_unsendable(url: str, endpoint: Endpoint, own: Json, body: Json) -> None:
+    _refuse_forbidden(own)
+    problem = endpoint.check(body)
+    if problem:
+        raise LineError(problem)
+    _refuse_unusable_schema(url, body)
 
 
 def _refuse_unusable_schema(url: str, body: Json) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,7 +85,9 @@ class FakeTransport:
         if isinstance(outcome, TransportError):
             raise outcome
         if feed is not None and 200 <= outcome.status < 300:
-            feed(outcome.body)
+            outcome = as_stream(outcome)
+            for frame in outcome.body.splitlines(keepends=True):
+                feed(frame)
         return outcome
 
 
@@ -104,6 +106,20 @@ def chat_reply(text: str, *, finish: str = "stop", model: str = "fake") -> Reply
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
     })  # fmt: skip
+
+
+def as_stream(reply: Reply) -> Reply:
+    """A chat completion as the server-sent events that would have brought it."""
+    whole = orjson.loads(reply.body)
+    head = {**whole, "object": "chat.completion.chunk", "usage": None}
+    choice = whole["choices"][0]
+    chunks = [
+        {**head, "choices": [{"index": 0, "delta": choice["message"], "finish_reason": None}]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]},
+        {**head, "choices": [], "usage": whole["usage"]},
+    ]
+    body = b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    return replace(reply, headers={**reply.headers, "content-type": "text/event-stream"}, body=body, ttft_s=reply.latency_s / 2)
 
 
 def error_reply(status: int, message: str = "as scripted", **headers: str) -> Reply:

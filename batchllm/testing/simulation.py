@@ -32,7 +32,7 @@ class Plan:
     cap: int = 64
     rpm: float | None = None
     tpm: float | None = None
-    retries: Retries = Retries()
+    retries: Retries = field(default_factory=Retries)
     suspends: tuple[tuple[float, float], ...] = ()
     stop_at: float | None = None
 
@@ -43,6 +43,7 @@ class Claim(NamedTuple):
     at: float
     in_flight: int
     limit: int
+    closed_at: float
     paused_until: float
 
 
@@ -83,8 +84,8 @@ async def _run(plan: Plan, trace: Trace) -> None:
     throttle = Throttle(plan.cap, loop.time(), rpm=plan.rpm, tpm=plan.tpm)
 
     def watch(line: int) -> None:
-        limiter = throttle.limiter
-        trace.claims.append(Claim(loop.time(), limiter.in_flight, limiter.limit, throttle.pause.until))
+        limiter, pause = throttle.limiter, throttle.pause
+        trace.claims.append(Claim(loop.time(), limiter.in_flight, limiter.limit, pause.closed_at, pause.until))
         trace.parked_most = max(trace.parked_most, pool.parked)
 
     def done(step: Done, item: Asked) -> None:

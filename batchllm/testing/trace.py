@@ -1,9 +1,10 @@
-"""The promises of RELIABILITY's pool, each a named check over a run's trace; an empty list of violations means that all were kept."""
+"""What the pool promises, each promise a named check over a run's trace."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from batchllm.engines.local import PARKED_PER_SLOT
 from batchllm.errors import ExitCode
@@ -28,8 +29,9 @@ def no_send_before_its_not_before(trace: Trace) -> Iterator[str]:
 
 
 def no_send_while_the_pool_pauses(trace: Trace) -> Iterator[str]:
+    """What was let in at the very instant at which the door closed is on its way already."""
     for claim in trace.claims:
-        if claim.at < claim.paused_until - TICK_S:
+        if claim.closed_at + TICK_S < claim.at < claim.paused_until - TICK_S:
             yield f"sent at {claim.at:.3f}, paused until {claim.paused_until:.3f}"
 
 
@@ -41,7 +43,7 @@ def cap_is_kept(trace: Trace) -> Iterator[str]:
 
 def limit_is_kept(trace: Trace) -> Iterator[str]:
     """Nothing is sent beyond the limit of its moment, which may shrink below what is in flight already."""
-    for before, claim in zip(trace.claims, trace.claims[1:], strict=False):
+    for before, claim in pairwise(trace.claims):
         if claim.in_flight > claim.limit and claim.in_flight > before.in_flight and claim.limit >= before.limit:
             yield f"{claim.in_flight} in flight at {claim.at:.3f}, the limit is {claim.limit}"
 
@@ -123,7 +125,8 @@ def only_faults_of_its_own_fail_a_line(trace: Trace) -> Iterator[str]:
 def retries_are_bounded(trace: Trace) -> Iterator[str]:
     """A retry after an outcome nobody knows costs a token of 100, two after a time-out, an answer gives back a tenth:
     beyond that they go one by one."""
-    tokens, failed = 100.0, {}
+    tokens = 100.0
+    failed: dict[int, float] = {}
     beyond: list[float] = []
     ends = deque(sorted((visit for visit in trace.visits if visit.mood == "ok"), key=lambda visit: visit.left))
     for visit in _by_coming(trace):

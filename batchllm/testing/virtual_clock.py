@@ -31,7 +31,9 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """Move the clock past timers that were due, as waking from a suspend does."""
         self._clock.now += seconds
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         future = self.create_future()
         try:
             future.set_result(func(*args))

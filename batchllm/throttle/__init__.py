@@ -146,12 +146,14 @@ class Throttle:
 
     def _refused(self, verdict: Verdict, sent_at: float, now: float) -> None:
         hint = verdict.after_s or 0.0
-        self.breaker.answered(sent_at)
         if verdict.code is ErrorCode.SERVER_ERROR:
-            self.breaker.unavailable(now)
+            self.breaker.unavailable(sent_at, now)
+        else:
+            self.breaker.answered(sent_at)
         if not self.pace.holding:  # else it was the pace that was too fast, not the limit too wide
             self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
         knocking = self.pause.still_closed
-        self.pause.refused(sent_at, now, hint)
+        before = max(0, self.pace.lately(self.sent_count) - self.limiter.in_flight)
+        self.pause.refused(sent_at, now, hint, before)
         if not knocking:  # a closed door tells nothing of the rate that passes an open one
             self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp)

@@ -48,9 +48,10 @@ class Breaker:
         self._last_failed, self._down_s = None, 0.0
         self.open, self._probing, self._wait = False, False, PROBE_S
 
-    def unavailable(self, now: float) -> None:
+    def unavailable(self, sent_at: float, now: float) -> None:
         """The endpoint itself says that it is (503): reached, so nothing opens, but an outage all the same."""
         self._count(now)
+        self._probed(sent_at, now, PROBE_MAX_S)
 
     def failed(self, line: int, sent_at: float, now: float, *, reached: bool) -> None:
         """A request that nobody answered, or with an error of the server's; `reached` if it may be the line's own fault."""

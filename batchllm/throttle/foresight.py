@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from batchllm.types import Limits
 
 NEAR = 0.5
@@ -20,15 +22,16 @@ class Allowance:
     was sent since is subtracted, what came back is added.
     """
 
-    __slots__ = ("_at", "_level", "_news_at", "_rate", "_until", "active")
+    __slots__ = ("_at", "_level", "_news_at", "_rate", "_refill", "_until", "active")
 
     def __init__(self) -> None:
         self.active = False
         self._rate = 0.0
+        self._refill = inf
         self._level = 0.0
         self._at = 0.0
         self._until = 0.0
-        self._news_at = float("-inf")
+        self._news_at = -inf
 
     def saw(
         self, limit: int | None, remaining: int | None, reset_s: float | None, since: float, sent_at: float, now: float
@@ -44,7 +47,9 @@ class Allowance:
         else:
             refill = max(0, limit - remaining) / reset_s
             left = min(float(limit), max(0.0, remaining - since + refill * (now - sent_at)))
-            rate = max(LEAST * refill, GAIN * left * refill / max(1.0, limit - left))
+            if refill > 0:
+                self._refill = min(self._refill, refill)  # of a window it seems endless near the end
+            rate = max(LEAST * min(self._refill, refill), 0.5 / reset_s, GAIN * left * refill / max(1.0, limit - left))
             self._pace(rate, reset_s, now, active=refill > 0 and left < NEAR * limit)
 
     def _pace(self, rate: float, reset_s: float, now: float, *, active: bool) -> None:

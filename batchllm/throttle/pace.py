@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import sqrt
 
 MARK_S = 0.5
+RECENT_S = 2.0  # a clock that jumped says nothing of the rate
 STEP_S = 1.0
 STEP_SENT = 10
+STEP_MAX_S = 20.0
 HOLD_S = 20.0
 HOLD_SENT = 200
 HOLD_MAX_S = 60.0
@@ -33,8 +35,8 @@ class Pace:
     """
 
     __slots__ = (
-        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before", "_hold_until", "_last_mark", "_level",
-        "_level_at", "_mark", "_step_at", "_step_sent", "rate", "watch_at",
+        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before",
+        "_hold_until", "_last_mark", "_level", "_level_at", "_mark", "_step_at", "_step_sent", "rate", "watch_at",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
@@ -78,7 +80,8 @@ class Pace:
         self._accepted += 1
         self._earlier_accepted += 1
         self._step_sent += 1
-        if self._step_sent >= STEP_SENT and now - self._step_at >= STEP_S:
+        elapsed = now - self._step_at
+        if elapsed >= STEP_MAX_S or (elapsed >= STEP_S and self._step_sent >= STEP_SENT):
             self._step(now, self.rate)
 
     def _step(self, now: float, rate: float) -> None:
@@ -110,10 +113,14 @@ class Pace:
         self._held_before = self._held
         self._step_sent, self._held, self._level = 0, False, 0.0
 
+    def lately(self, count: int) -> int:
+        """How many were sent in the last second or so."""
+        return count - self._last_mark[1] if self.rate is None else self._step_sent
+
     def _recent(self, now: float, count: int) -> float:
         """The rate sent at lately, before any was learned."""
         at, sent = self._last_mark
-        return max(1.0, count - sent) / max(MARK_S, now - at)
+        return max(1.0, count - sent) / max(MARK_S, min(now - at, RECENT_S))
 
     def _floor(self, now: float) -> float:
         elapsed, earlier = now - self._anchor, now - self._earlier

@@ -21,13 +21,13 @@ class MajorityPause:
     before the door closed do not count.
     """
 
-    __slots__ = ("_bound", "_closed_at", "_knocked_at", "_outcomes", "_refusals", "still_closed", "until")
+    __slots__ = ("_before", "_bound", "_knocked_at", "_outcomes", "_refusals", "closed_at", "still_closed", "until")
 
     def __init__(self) -> None:
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=4096)
-        self._refusals = 0
+        self._refusals = self._before = 0
         self._bound = FIRST_S
-        self._closed_at = float("-inf")
+        self.closed_at = float("-inf")
         self.still_closed = False
         self._knocked_at: float | None = None
         self.until = float("-inf")
@@ -54,19 +54,24 @@ class MajorityPause:
         self._knocked_at = now
 
     def answered(self, sent_at: float, now: float) -> None:
-        if self.still_closed and sent_at >= self._closed_at:
+        if self.still_closed and sent_at >= self.closed_at:
             self._open()
         if self._refusals:
             self._add(now, refused=False)
 
-    def refused(self, sent_at: float, now: float, hint: float) -> bool:
-        """Count a refusal, whose server asks for `hint` seconds (0: it does not say); True if it closes the door."""
-        if sent_at < self._closed_at:
+    def refused(self, sent_at: float, now: float, hint: float, before: int = 0) -> bool:
+        """Count a refusal, whose server asks for `hint` seconds (0: it does not say); True if it closes the door.
+
+        `before` is how many were answered just before, which nobody counted while there was no refusal.
+        """
+        if sent_at < self.closed_at:
             return False
+        if not self._refusals:
+            self._before = before
         self._add(now, refused=True)
         if self.still_closed:
             self._bound *= 2
-        elif len(self._outcomes) < AT_LEAST or self._refusals * 2 <= len(self._outcomes):
+        elif len(self._outcomes) < AT_LEAST or self._refusals * 2 <= len(self._outcomes) + self._before:
             return False
         else:
             self._bound = FIRST_S
@@ -75,7 +80,7 @@ class MajorityPause:
         return True
 
     def _close(self, now: float) -> None:
-        self._closed_at, self.still_closed, self._knocked_at = now, True, None
+        self.closed_at, self.still_closed, self._knocked_at = now, True, None
         self.until = max(self.until, now + self._bound)
         self._outcomes.clear()
         self._refusals = 0

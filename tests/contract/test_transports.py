@@ -7,7 +7,7 @@ import gzip
 import os
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -45,7 +45,12 @@ def converse(name: str, server: fs.FaultServer, session: Session, **options: Any
     """Run `session` with an open transport while the server serves; the clock jumps over waits."""
 
     async def main() -> Any:
-        async with server, transport(name, TransportOptions(**{"timeouts": BOUNDS, "max_response": SMALL, "connections": 8, **options})) as sender:
+        async with (
+            server,
+            transport(
+                name, TransportOptions(**{"timeouts": BOUNDS, "max_response": SMALL, "connections": 8, **options})
+            ) as sender,
+        ):
             return await session(sender)
 
     return jumping.run(main())
@@ -87,7 +92,16 @@ def test_what_is_sent_is_what_the_call_says(name: str) -> None:
     assert request.headers["host"] == server.origin.removeprefix("http://")
     assert request.headers["accept-encoding"] == "gzip"
     assert "transfer-encoding" not in request.headers
-    allowed = {"host", "authorization", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "connection"}
+    allowed = {
+        "host",
+        "authorization",
+        "content-type",
+        "content-length",
+        "accept",
+        "accept-encoding",
+        "user-agent",
+        "connection",
+    }
     assert set(request.headers) <= allowed
 
 
@@ -324,7 +338,12 @@ def test_an_end_before_the_first_byte_is_told_apart_h19(name: str, how: Any) -> 
 
 @pytest.mark.parametrize(
     "data",
-    [b"no HTTP at all\r\n\r\n", b"HTTP/1.1 2 OK\r\n\r\n", b"\x00\xff\x16\x03\x01" * 9, b"HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n"],
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"HTTP/1.1 2 OK\r\n\r\n",
+        b"\x00\xff\x16\x03\x01" * 9,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n",
+    ],
     ids=["text", "status", "binary", "length"],
 )
 def test_garbage_is_a_failure_and_no_crash(name: str, data: bytes) -> None:
@@ -383,9 +402,11 @@ def test_a_port_without_tls_is_no_certificate_matter_h21(name: str) -> None:
 
 
 def test_a_port_nobody_listens_on_is_told_as_such(name: str) -> None:
-    with fs.refused() as base_url, pytest.raises(TransportError) as caught:
-        server = fs.FaultServer()
-        converse(name, server, lambda sender: sender.send(call(server, url=f"{base_url}/chat/completions")))
+    server = fs.FaultServer()
+    with fs.refused() as base_url:
+        asked = call(server, url=f"{base_url}/chat/completions")
+        with pytest.raises(TransportError) as caught:
+            converse(name, server, lambda sender: sender.send(asked))
     assert caught.value.phase is Phase.CONNECT
 
 
@@ -500,7 +521,7 @@ class Listener:
 
 def test_a_stream_is_fed_as_it_comes(name: str) -> None:
     events = fs.sse_events(["a", "b"])
-    paused: Sequence[fs.Step | Any] = [part for event in events for part in (event, fs.Pause(1.0))]
+    paused: list[bytes | fs.Pause] = [part for event in events for part in (event, fs.Pause(1.0))]
     listener = Listener()
     reply = reply_to(name, fs.FaultServer([replace(fs.sse([]), body=(b": hello\n\n", fs.Pause(1.0), *paused))]), listener)
     assert listener.data == reply.body == b": hello\n\n" + b"".join(events)

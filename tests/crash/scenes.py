@@ -126,11 +126,15 @@ def _left_whole(scene: Scene, folder: Path) -> Ledger:
     return life.ledger
 
 
+def _streamed() -> Scene:
+    return Scene("streamed", tuple(line(n) for n in range(1, 9)), echo, {"durability": "each", "stream": True})
+
+
 def _batched() -> Scene:
     """Enough lines for the thread that syncs to form groups of its own while the run goes on."""
     return Scene("batched", tuple(line(n) for n in range(1, 601)), echo, {"durability": "batch"})
 
 
-SCENES = {one.name: one for one in (_plain(), _ungrouped(), _troubled(), _resumed(), _unended())}
+SCENES = {one.name: one for one in (_plain(), _ungrouped(), _troubled(), _resumed(), _unended(), _streamed())}
 FRESH = _fresh()
 GROUPED = _batched()

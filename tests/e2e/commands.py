@@ -1,4 +1,4 @@
-"""The command line against a fault server on another thread: in this process for speed, in one of its own where signals matter."""
+"""The command line against a fault server on another thread: in this process, or in one of its own for signals."""
 
 from __future__ import annotations
 

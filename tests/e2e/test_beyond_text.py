@@ -89,13 +89,17 @@ class TestMedia:
         bench = self.bench(tmp_path, "1.png", "https://example.org/2.png")
         assert bench.run() == 1
         assert "--media-root" in bench.records["1.png"]["error"]["message"]
-        bench = self.bench(tmp_path, "../job.jsonl", "/etc/passwd", "missing.png", "1.png", media_root=str(tmp_path / "media"), fresh=True)
+        bench = self.bench(
+            tmp_path, "../job.jsonl", "/etc/passwd", "missing.png", "1.png", media_root=str(tmp_path / "media"), fresh=True
+        )
         assert bench.run() == 1
         assert {name: one["error"]["code"] for name, one in bench.records.items() if one["error"]} == {
             "../job.jsonl": "invalid_line", "/etc/passwd": "invalid_line", "missing.png": "invalid_request",
         }  # fmt: skip
 
-    def test_a_file_that_cannot_be_sent_is_told_at_the_start_and_again_for_its_line(self, command: Command, simulator: str) -> None:
+    def test_a_file_that_cannot_be_sent_is_told_at_the_start_and_again_for_its_line(
+        self, command: Command, simulator: str
+    ) -> None:
         (command.folder / "media").mkdir()
         (command.folder / "media/1.png").write_bytes(PNG)
         (command.folder / "media/3.png").symlink_to("/etc/passwd")
@@ -150,7 +154,7 @@ class TestMedia:
         assert self.bench(tmp_path, "1.png", media_root=str(tmp_path / "nowhere")).refusal().exit_code == 2
 
 
-SCHEMA_FILE = '''
+SCHEMA_FILE = """
 from pydantic import BaseModel
 
 class Item(BaseModel):
@@ -168,7 +172,7 @@ def validate(invoice: Invoice) -> str | None:
     if abs(sum(item.price for item in invoice.items) - invoice.total) > 0.01:
         return "total is not the sum of the prices"
     return None
-'''
+"""
 
 
 @pytest.fixture
@@ -185,19 +189,31 @@ def invoice(total: float) -> Reply:
 class TestSchemas:
     def test_each_line_is_held_to_the_schema_it_names(self, tmp_path: Path, schemas: Any) -> None:
         def script(text: str, nth: int, body: Json) -> Reply:
-            return invoice(3.5) if text == "doc 1" else chat_reply('{"stars": 4}') if text == "doc 2" else chat_reply("free text")
+            return (
+                invoice(3.5) if text == "doc 1" else chat_reply('{"stars": 4}') if text == "doc 2" else chat_reply("free text")
+            )
 
-        lines = [dict(one, schema=name) if name else one for one, name in zip(prompts(3), ("invoice", "review", None), strict=True)]
+        lines = [
+            dict(one, schema=name) if name else one for one, name in zip(prompts(3), ("invoice", "review", None), strict=True)
+        ]
         bench = Bench(tmp_path, lines, script, schemas)
         assert bench.run() == 0
         assert bench.records["doc-1"]["batchllm"]["parsed"]["total"] == 3.5
         assert bench.records["doc-2"]["batchllm"]["parsed"] == {"stars": 4}
         assert "parsed" not in bench.records["doc-3"]["batchllm"]
-        asked = {body["messages"][-1]["content"]: body.get("response_format", {}).get("json_schema", {}).get("name") for body in bench.sent}
+        asked = {
+            body["messages"][-1]["content"]: body.get("response_format", {}).get("json_schema", {}).get("name")
+            for body in bench.sent
+        }
         assert asked == {"doc 1": "Invoice", "doc 2": "Review", "doc 3": None}
 
     def test_the_files_own_validate_has_the_last_word(self, tmp_path: Path, schemas: Any) -> None:
-        bench = Bench(tmp_path, prompts(1, schema="invoice"), lambda text, nth, body: invoice(3.5 if "sum of the prices" in text else 9), schemas)
+        bench = Bench(
+            tmp_path,
+            prompts(1, schema="invoice"),
+            lambda text, nth, body: invoice(3.5 if "sum of the prices" in text else 9),
+            schemas,
+        )
         assert bench.run() == 0
         assert len(bench.ledger) == 2
 
@@ -216,7 +232,9 @@ class TestSchemas:
 class TestEscalation:
     def test_what_is_still_invalid_is_asked_once_of_the_stronger_model(self, tmp_path: Path, schemas: Any) -> None:
         def script(text: str, nth: int, body: Json) -> Reply:
-            return chat_reply('{"stars": 5}' if body["model"] == "strong" or text == "doc 2" else "no json", model=body["model"])
+            return chat_reply(
+                '{"stars": 5}' if body["model"] == "strong" or text == "doc 2" else "no json", model=body["model"]
+            )
 
         bench = Bench(tmp_path, prompts(3, schema="review"), script, {**schemas, "escalate": "strong", "prices": PRICES})
         assert bench.run() == 0
@@ -232,7 +250,9 @@ class TestEscalation:
         assert bench.summary["cost_usd"] == pytest.approx((5 * 20 + 2 * 200) / 1e6)
 
     def test_it_is_asked_once_only_and_the_failure_says_so(self, tmp_path: Path, schemas: Any) -> None:
-        bench = Bench(tmp_path, prompts(1, schema="review"), lambda text, nth, body: chat_reply("no"), {**schemas, "escalate": "strong"})
+        bench = Bench(
+            tmp_path, prompts(1, schema="review"), lambda text, nth, body: chat_reply("no"), {**schemas, "escalate": "strong"}
+        )
         assert bench.run() == 1
         assert [body["model"] for body in bench.sent] == ["fake", "fake", "strong"]
         assert bench.records["doc-1"]["batchllm"]["escalated"] is True
@@ -255,7 +275,10 @@ PRICES = {"fake": {"input": 1.0, "output": 2.0}, "strong": {"input": 10.0, "outp
 class TestPacks:
     @staticmethod
     def lines(count: int) -> list[Json]:
-        return [{"custom_id": f"doc-{number}", "url": "/v1/embeddings", "prompt": f"text {number} " * number} for number in range(1, count + 1)]
+        return [
+            {"custom_id": f"doc-{number}", "url": "/v1/embeddings", "prompt": f"text {number} " * number}
+            for number in range(1, count + 1)
+        ]
 
     def test_packed_or_alone_the_records_say_the_same(self, tmp_path: Path, simulator: str) -> None:
         benches = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def needs_openssl(fault: Fault) -> bool:
 
 
 @pytest.fixture
-def peak_mb() -> Iterator[Callable[[], float]]:
+def peak_mb() -> Callable[[], float]:
     """Megabytes of resident memory that the process grew by since the fixture was made, at most (Linux only)."""
     status = Path("/proc/self/status")
     try:
@@ -36,7 +36,7 @@ def peak_mb() -> Iterator[Callable[[], float]]:
     except OSError:
         pytest.skip("the kernel does not tell the peak of the resident memory")
     before = _peak(status)
-    yield lambda: _peak(status) - before
+    return lambda: _peak(status) - before
 
 
 def _peak(status: Path) -> float:

@@ -60,8 +60,12 @@ def job_of(folder: Path, *lines: dict[str, Any]) -> Path:
     return path
 
 
-def run_against(commands: Commands, script: ScriptLike, *lines: dict[str, Any], flags: tuple[str, ...] = ()) -> tuple[Ended, FaultServer]:
-    (commands.folder / "job.toml").write_text("[retries]\nbase = 0.01\nmax_attempts = 2\nmax_pause = 5\n[sizes]\nresponse = 65536\n")
+def run_against(
+    commands: Commands, script: ScriptLike, *lines: dict[str, Any], flags: tuple[str, ...] = ()
+) -> tuple[Ended, FaultServer]:
+    (commands.folder / "job.toml").write_text(
+        "[retries]\nbase = 0.01\nmax_attempts = 2\nmax_pause = 5\n[sizes]\nresponse = 65536\n"
+    )
     with run_in_thread(FaultServer(script)) as serving:
         commands.base_url = serving.base_url
         return commands("run", job_of(commands.folder, *(lines or ({"custom_id": "a", "prompt": "hi"},))), *flags), serving
@@ -105,7 +109,9 @@ ECHOES: dict[str, Step] = {
     "content-html": ok_chat(CANARY.replace("&", "&amp;")),
     "content-unicode-escapes": written(CANARY.replace("/", "\\u002f").replace("+", "\\u002B")),
     "reasoning": ok_chat("ok", message={"reasoning_content": CANARY}),
-    "tool-call": ok_chat(None, message={"tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": CANARY}}]}),
+    "tool-call": ok_chat(
+        None, message={"tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": CANARY}}]}
+    ),
     "refusal": ok_chat("", message={"refusal": f"I may not say {CANARY}"}),
     "model": ok_chat("ok", model=CANARY),
     "unknown-field": ok_chat("ok", debug={"headers": {"authorization": f"Bearer {CANARY}"}}),
@@ -138,7 +144,9 @@ ECHOES: dict[str, Step] = {
 @pytest.mark.parametrize("name", ECHOES)
 def test_a_key_that_the_server_repeats_is_written_nowhere_x1(name: str, commands: Commands) -> None:
     stream = name.startswith("stream")
-    ended, serving = run_against(commands, ECHOES[name], {"custom_id": "a", "prompt": "hi", "stream": stream}, flags=("--json",))
+    ended, serving = run_against(
+        commands, ECHOES[name], {"custom_id": "a", "prompt": "hi", "stream": stream}, flags=("--json",)
+    )
     clean(ended)
     assert serving.elsewhere is not None
     assert not serving.elsewhere.requests
@@ -259,8 +267,11 @@ def test_a_line_reads_no_local_file_x6(url: str, part: str, commands: Commands, 
     secret = tmp_path.parent / f"{tmp_path.name}-secret.png"
     secret.write_bytes(b"\x89PNG\r\n\x1a\n" + b"TOP-SECRET" * 9)
     place = url.format(path=secret, name=secret.name)
-    parts = {"image_url": {"type": "image_url", "image_url": {"url": place}}, "input_image": {"type": "input_image", "image_url": place},
-             "file": {"type": "file", "file": {"file_data": place, "filename": place}}}  # fmt: skip
+    parts = {
+        "image_url": {"type": "image_url", "image_url": {"url": place}},
+        "input_image": {"type": "input_image", "image_url": place},
+        "file": {"type": "file", "file": {"file_data": place, "filename": place}},
+    }
     line = {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, parts[part]]}]}
     ended, serving = run_against(commands, ok_chat(), line)
     sent = b"".join(request.body for request in serving.calls)
@@ -320,7 +331,9 @@ def test_nothing_in_the_package_can_execute_data_x11() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-                assert not {"pickle", "marshal", "shelve", "dill", "cloudpickle"} & {name.partition(".")[0] for name in names}, path
+                assert not {"pickle", "marshal", "shelve", "dill", "cloudpickle"} & {
+                    name.partition(".")[0] for name in names
+                }, path
             if isinstance(node, ast.Call):
                 called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
                 assert not (isinstance(node.func, ast.Name) and called in ("eval", "exec", "compile")), path
@@ -399,11 +412,23 @@ def test_a_symbolic_link_in_the_folder_leads_nowhere_x16(name: str, commands: Co
 def test_few_suppliers_and_none_that_shipped_a_stealer_x17() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = {re.split(r"[<>=;\[ ]", one)[0] for one in project["dependencies"]}
-    assert needed <= {"aiohttp", "jsonlines", "jsonschema-rs", "openai", "orjson", "pydantic", "python-dotenv", "tenacity", "tqdm", "uvloop"}
+    assert needed <= {
+        "aiohttp",
+        "jsonlines",
+        "jsonschema-rs",
+        "openai",
+        "orjson",
+        "pydantic",
+        "python-dotenv",
+        "tenacity",
+        "tqdm",
+        "uvloop",
+    }
 
 
 HOSTS = {
-    "http://127.0.0.1:8000/v1": True, "http://localhost:8000/v1": True, "http://[::1]:8000/v1": True, "http://vllm:8000/v1": True,
+    "http://127.0.0.1:8000/v1": True, "http://localhost:8000/v1": True, "http://[::1]:8000/v1": True,
+    "http://vllm:8000/v1": True,
     "http://10.1.2.3/v1": True, "http://192.168.0.9:8000/v1": True, "http://172.16.0.1/v1": True, "http://gpu.local/v1": True,
     "https://api.example.com/v1": True, "http://api.example.com/v1": False, "http://8.8.8.8/v1": False,
     "http://172.32.0.1/v1": False, "http://10.evil.example/v1": False, "http://192.168.evil.example/v1": False,
@@ -417,12 +442,22 @@ def test_plain_http_stays_at_home_x19(url: str, tmp_path: Path) -> None:
     if HOSTS[url]:
         assert load(flags={"base_url": url}, working_dir=tmp_path, environ={}).settings.base_url
         return
-    with pytest.raises(JobError, match="unencrypted|base_url"):
+    with pytest.raises(JobError, match=r"unencrypted|base_url"):
         load(flags={"base_url": url}, working_dir=tmp_path, environ={})
     assert load(flags={"base_url": url, "insecure_http": True}, working_dir=tmp_path, environ={}).settings.base_url
 
 
-NAMES = ("../../escaped", "/tmp/batchllm-escaped", "$(touch pwned)", "; touch pwned", "a/b/c", "..", "con", "`touch pwned`", "x\0y")
+NAMES = (
+    "../../escaped",
+    "/tmp/batchllm-escaped",
+    "$(touch pwned)",
+    "; touch pwned",
+    "a/b/c",
+    "..",
+    "con",
+    "`touch pwned`",
+    "x\0y",
+)
 
 
 def test_an_id_is_never_a_path_or_a_command_x20(commands: Commands) -> None:
@@ -438,7 +473,11 @@ def test_an_id_is_never_a_path_or_a_command_x20(commands: Commands) -> None:
 def test_the_key_is_in_no_process_list_x2(tmp_path: Path, server: FaultServer) -> None:
     """Neither in our own command line nor in that of a process we start (the simulator)."""
     job = job_of(tmp_path, {"prompt": "hi"})
-    process = started(["run", job, "-o", "out", "--provider", "simulator", "--model", "m"], tmp_path, environment(None) | {"OPENAI_API_KEY": CANARY})
+    process = started(
+        ["run", job, "-o", "out", "--provider", "simulator", "--model", "m"],
+        tmp_path,
+        environment(None) | {"OPENAI_API_KEY": CANARY},
+    )
     seen = b""
     try:
         while process.poll() is None:

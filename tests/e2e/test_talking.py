@@ -19,6 +19,7 @@ import pytest
 
 from batchllm import cli
 from batchllm.simulator import SimulatorOptions, run_in_thread
+from batchllm.simulator.faults import Faults
 from batchllm.simulator.latency import Latency
 from tests.conftest import Command, Ended, records
 
@@ -151,6 +152,20 @@ def test_ask_without_credit_ends_with_77_and_keeps_the_record(command: InThisPro
     ended = command("ask", "hi", "--base-url", empty_account, "--model", "m", "--json", stdin="")
     assert ended.code == 77
     assert json.loads(ended.out)["error"]["code"] == "quota_exhausted"
+
+
+def test_ask_bears_a_short_wait_and_says_so(command: InThisProcess) -> None:
+    for base_url in hosted(faults=Faults(rate_limit=1.0), fault_attempts=1, retry_after_s=0.01):
+        ended = command("ask", "hi", "--base-url", base_url, "--model", "m")
+        assert ended.code == 0
+        assert "asking again" in ended.err
+
+
+def test_ask_tells_a_long_wait_instead_of_sitting_it_out(command: InThisProcess) -> None:
+    for base_url in hosted(faults=Faults(rate_limit=1.0), retry_after_s=300.0):
+        ended = command("ask", "hi", "--base-url", base_url, "--model", "m")
+        assert (ended.code, ended.out) == (75, "")
+        assert "asks to wait 3" in ended.err
 
 
 # -- a script of turns ----------------------------------------------------------------------------------------------------
@@ -344,9 +359,3 @@ def test_what_only_a_ping_can_use_is_not_ignored_without_one(command: InThisProc
     ended = command("providers", "--base-url", DEAD)
     assert ended.code == 2
     assert "--ping" in ended.err
-
-
-def test_a_limit_by_another_name_is_found_out_and_used(command: InThisProcess) -> None:
-    for base_url in hosted(dialect="openai-reasoning"):
-        ended = command("providers", "--ping", "--base-url", base_url, "--json")
-        assert "max_completion_tokens" in ended.summary["checks"]["chat"]["words"]

@@ -16,7 +16,12 @@ TURNS = 4
 
 
 def talk(number: int, turns: int = TURNS, **more: Any) -> Json:
-    return {"custom_id": f"talk-{number}", "system": "be brief", "turns": [f"{number}.{turn}" for turn in range(1, turns + 1)], **more}
+    return {
+        "custom_id": f"talk-{number}",
+        "system": "be brief",
+        "turns": [f"{number}.{turn}" for turn in range(1, turns + 1)],
+        **more,
+    }
 
 
 def echo(text: str, nth: int, body: Json) -> Reply:
@@ -69,7 +74,9 @@ def finished(bench: Bench) -> set[str]:
 
 def begin(folder: Path) -> Bench:
     folder.mkdir()
-    return Bench(folder, [talk(1), talk(2), {"custom_id": "plain-3", "prompt": "3.1"}], echo, {"durability": "each", "concurrency": 2})
+    return Bench(
+        folder, [talk(1), talk(2), {"custom_id": "plain-3", "prompt": "3.1"}], echo, {"durability": "each", "concurrency": 2}
+    )
 
 
 def test_after_a_kill_at_any_instruction_no_finished_turn_is_asked_again(tmp_path: Path) -> None:
@@ -91,7 +98,9 @@ def test_after_a_kill_at_any_instruction_no_finished_turn_is_asked_again(tmp_pat
 
 
 def test_what_earlier_runs_were_billed_for_turns_is_counted_once(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [talk(1)], lambda text, nth, body: error_reply(401) if text == "1.3" and not nth else echo(text, nth, body))
+    bench = Bench(
+        tmp_path, [talk(1)], lambda text, nth, body: error_reply(401) if text == "1.3" and not nth else echo(text, nth, body)
+    )
     assert bench.run() == 77
     assert bench.summary["usage"]["total_tokens"] == 30
     assert bench.run() == 0
@@ -111,7 +120,9 @@ def test_a_changed_line_is_talked_through_anew(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_fails_for_good_fails_the_line_and_says_which(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [talk(1), talk(2)], lambda text, nth, body: error_reply(400, "no") if text == "1.2" else echo(text, nth, body))
+    bench = Bench(
+        tmp_path, [talk(1), talk(2)], lambda text, nth, body: error_reply(400, "no") if text == "1.2" else echo(text, nth, body)
+    )
     assert bench.run() == 1
     record = bench.records["talk-1"]
     assert record["error"]["message"].startswith("turn 2 of 4: ")
@@ -120,7 +131,9 @@ def test_a_turn_that_fails_for_good_fails_the_line_and_says_which(tmp_path: Path
 
 
 def test_retry_failed_goes_on_at_the_turn_that_failed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [talk(1)], lambda text, nth, body: error_reply(400) if text == "1.2" and not nth else echo(text, nth, body))
+    bench = Bench(
+        tmp_path, [talk(1)], lambda text, nth, body: error_reply(400) if text == "1.2" and not nth else echo(text, nth, body)
+    )
     assert bench.run() == 1
     assert bench.run(retry_failed=True) == 0
     assert [one.text for one in bench.ledger.entries] == ["1.1", "1.2", "1.2", "1.3", "1.4"]
@@ -156,10 +169,16 @@ def test_what_falls_out_is_summarised_and_the_summary_is_counted_and_kept(tmp_pa
 
 
 def test_only_the_last_turn_is_held_to_the_schema(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}))
+    (tmp_path / "a.json").write_text(
+        json.dumps({"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]})
+    )
 
     def script(text: str, nth: int, body: Json) -> Reply:
-        return chat_reply('{"x": 1}' if nth else '{"x": "no"}') if text.endswith(".4") or "does not fit" in text else echo(text, nth, body)
+        return (
+            chat_reply('{"x": 1}' if nth else '{"x": "no"}')
+            if text.endswith(".4") or "does not fit" in text
+            else echo(text, nth, body)
+        )
 
     bench = Bench(tmp_path, [talk(1)], script, {"schema": str(tmp_path / "a.json"), "structured": "json_schema", "reask": 2})
     bench.run()

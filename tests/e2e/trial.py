@@ -137,7 +137,12 @@ def write_job(path: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
 
 
 async def conduct(
-    server: FaultServer, job: Path, folder: Path, times: list[float], during: Callable[[Run], Any] | None = None, **settings: Any
+    server: FaultServer,
+    job: Path,
+    folder: Path,
+    times: list[float],
+    during: Callable[[Run], Any] | None = None,
+    **settings: Any,
 ) -> Trial:
     """One run against a server that listens already. `during` is called with the run before it asks."""
     parts = assembly.parts(configuration(server.base_url, **settings), job, folder, command="batchllm run")

@@ -134,6 +134,10 @@ def _tools_and_json() -> list[Fault]:
 def _bytes() -> list[Fault]:
     texts = {"": "a\u2028b\u2029c", "controls": "a\x00\x1f\x7f\x85b", "cr": "a\rb\r\nc\n"}
     lone = [within(chat_body("@"), text) for text in (b'"\\ud800 alone"', b'"pair \\udc00\\ud83d"')]
+    thought = within(chat_body("x", message={"reasoning_content": "@"}), b'"\\ud800 hm"')
+    refused = within(chat_body("", message={"refusal": "@"}), b'"\\ud800 no"')
+    in_error = replace(within(error_body("@"), b'"\\ud800 wrong"'), status=400)
+    named = within(chat_body("x", model="@"), b'"\\udfff"')
     bad_utf8 = within(chat_body("@"), b'"\xff\xfe"')
     deep = within(chat_body("x", extra="@"), b"[" * 100_000 + b"]" * 100_000)
     number = within(chat_body("x", extra="@"), b"9" * 5000)
@@ -152,6 +156,10 @@ def _bytes() -> list[Fault]:
     return [
         Fault("P13", "half a surrogate pair", (lone[0],), ONCE),
         Fault("P13", "a pair the wrong way round", (lone[1],), ONCE, "swapped"),
+        Fault("P13", "half a pair among the thoughts", (thought,), ONCE, "reasoning"),
+        Fault("P13", "half a pair in a refusal", (refused,), Expect("refusal", keep_raw=True), "refusal"),
+        Fault("P13", "half a pair in an error", (in_error,), Expect("invalid_request", keep_raw=True), "error"),
+        Fault("P13", "half a pair in the model's name", (named,), ONCE, "model"),
         Fault("P13", "bytes that are no UTF-8", (bad_utf8,), SURVIVED, "utf-8"),
         Fault("P14", "an integer of 5,000 digits", (number,), SURVIVED),
         *variants("P14", "nested as deep as a parser goes", nested, SURVIVED),

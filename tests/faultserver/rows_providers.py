@@ -108,7 +108,7 @@ def _deepseek() -> list[Fault]:
             "JSON mode answers nothing",
             (ok_chat(""), ok_chat('{"a": 1}')),
             RETRIED,
-            body={"response_format": {"type": "json_object"}},
+            body={"response_format": {"type": "json_object"}, "system": "Answer in JSON."},
             needs={**DEEPSEEK, "json": True},
         ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 
 import pytest
@@ -80,6 +81,32 @@ def test_what_never_fits_is_counted_and_said(tmp_path):
     with pytest.raises(JobError, match="1 answers could not be written and will be asked again"):
         journal.settle()
     journal.close()
+    assert _names(tmp_path / "out") == [".lock", "attempts.jsonl", "results.jsonl"]
+
+
+class Bounded(QuickDisk):
+    """Lets no file grow beyond so many bytes, as a limit on file sizes does; another file is another matter."""
+
+    limit = RESERVE_BYTES + 10
+
+    def write(self, fd, data):
+        room = self.limit - os.fstat(fd).st_size
+        if room <= 0:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return super().write(fd, data[:room])
+
+
+def test_where_one_file_may_not_grow_another_takes_what_is_in_flight(tmp_path):
+    journal = _opened(tmp_path / "out", Bounded())
+    for number in range(4):
+        journal.result(_line(number, RESERVE_BYTES // 3))
+    assert journal.unwritten == 2
+    with pytest.raises(JobError, match=r"2 answers are in \.rescue"):
+        journal.settle()
+    journal.close()
+    Journal(tmp_path / "out", QuickDisk()).close()
+    written = (tmp_path / "out" / "results.jsonl").read_bytes()
+    assert written == b"".join(_line(number, RESERVE_BYTES // 3) for number in range(4))
 
 
 def test_the_reserve_is_there_while_the_run_lasts_and_gone_afterwards(tmp_path):

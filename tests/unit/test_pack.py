@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchllm.endpoints import endpoint_for
 from batchllm.errors import ErrorCode, Phase, TransportError
 from batchllm.item import Again, Done, Halt, Onward
 from batchllm.pack import Pack, packed, shares
 from batchllm.records import Record
 from batchllm.settings import Retries
 from batchllm.testing.simulation import route
-from batchllm.endpoints import endpoint_for
 from batchllm.types import Json, Reply, Request
 
 ROUTE = replace(route(Retries()), endpoint_for=endpoint_for)
@@ -36,7 +36,15 @@ def test_shares_add_up_and_are_fair_to_within_one(total: int, weights: list[int]
 
 
 def test_only_lines_that_differ_in_their_input_alone_go_together() -> None:
-    lines = [line(1), line(2), line(3, model="f"), line(4, ["a", "b"]), line(5, url="/v1/rerank"), line(6), line(7, dimensions=8)]
+    lines = [
+        line(1),
+        line(2),
+        line(3, model="f"),
+        line(4, ["a", "b"]),
+        line(5, url="/v1/rerank"),
+        line(6),
+        line(7, dimensions=8),
+    ]
     found = [one for batch in packed([lines[:3], lines[3:]], 10) for one in batch]
     groups = [tuple(one.line for one in group) if isinstance(group, tuple) else group.line for group in found]
     assert sorted(groups, key=str) == sorted([(1, 2, 6), 3, 4, 5, 7], key=str)
@@ -55,7 +63,12 @@ def test_no_line_is_lost_or_doubled_by_packing(kinds: list[tuple[int, bool]], si
 def embeddings(body: Json) -> Reply:
     texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
     data = [{"object": "embedding", "index": at, "embedding": [float(len(text)), 0.5]} for at, text in enumerate(texts)]
-    whole = {"object": "list", "data": data[::-1], "model": "e", "usage": {"prompt_tokens": 7 * len(texts) + 1, "total_tokens": 7 * len(texts) + 1}}
+    whole = {
+        "object": "list",
+        "data": data[::-1],
+        "model": "e",
+        "usage": {"prompt_tokens": 7 * len(texts) + 1, "total_tokens": 7 * len(texts) + 1},
+    }
     return Reply(200, {}, json.dumps(whole).encode(), 0.1)
 
 

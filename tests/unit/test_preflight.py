@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchllm.preflight import Preflight, Terms, findings, settings_findings
+from batchllm.preflight import WATCHED, Preflight, Terms, findings, settings_findings
 from batchllm.providers import provider
 from batchllm.types import Request
 
@@ -118,14 +118,18 @@ def test_a_warning_is_counted_once_however_often_the_job_is_read() -> None:
     assert preflight.sentences()[0].startswith("line 4 and 2 more: ")
 
 
-_VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2)
-                       | st.dictionaries(st.sampled_from(["type", "enable_thinking", "thinking_budget", "format"]), inner, max_size=2))  # fmt: skip
-_FIELDS = st.sampled_from(
-    ["enable_thinking", "chat_template_kwargs", "thinking", "thinking_budget", "response_format", "text", "n", "stream", "stream_options",
-     "max_tokens"]
-)  # fmt: skip
+_KEYS = st.sampled_from(["type", "enable_thinking", "thinking_budget", "format"])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_KEYS, inner, max_size=2),
+)
+_FIELDS = st.sampled_from(sorted(WATCHED | {"stream", "max_tokens"}))
 
 
-@given(st.dictionaries(_FIELDS, _VALUES), st.sampled_from(["dashscope", "openai", "custom"]), st.sampled_from([CHAT, "/v1/responses"]))
+@given(
+    st.dictionaries(_FIELDS, _VALUES),
+    st.sampled_from(["dashscope", "openai", "custom"]),
+    st.sampled_from([CHAT, "/v1/responses"]),
+)
 def test_no_body_makes_it_raise(body: dict[str, Any], name: str, url: str) -> None:
     Preflight(Terms(provider(name), default_schema=True)).fault(asked(url, **body))
