@@ -42,7 +42,7 @@ async def run(job: str | Path, settings: Given = None, *, output: str | Path | N
         one = Run(parts(configuration, path, folder, command=f"batchllm.run({str(path)!r})", base_url=address))
         await asyncio.to_thread(one.prepare)
         try:
-            await supervise(one, None, signals=False)
+            await supervise(one, signals=False)
         finally:
             summary = one.conclude()
     return summary

@@ -55,7 +55,8 @@ class Endings:
             )
         outage = throttle.breaker.outage_s()
         if outage > self.retries.max_outage:
-            return JobError(ExitCode.UNAVAILABLE, f"{self.where} has been unavailable for {duration(outage)}: {verdict.message}")
+            message = f"{self.where} has been unavailable for {duration(outage)}: {verdict.message}"
+            return JobError(ExitCode.UNAVAILABLE, message)
         return None
 
     def _from_the_start(self, step: Done) -> JobError | None:

@@ -144,8 +144,8 @@ class Item:
     """The state of one line while it is asked; see the module's text for its use."""
 
     __slots__ = (
-        "_assembler", "_body", "_endpoint", "_escalated", "_first_sent", "_media", "_problems", "_reasked", "_rejected", "_schema",
-        "_url", "bill", "last", "request", "route", "spent",
+        "_assembler", "_body", "_endpoint", "_escalated", "_first_sent", "_media", "_problems", "_reasked", "_rejected",
+        "_schema", "_url", "bill", "last", "request", "route", "spent",
     )  # fmt: skip
 
     def __init__(self, route: Route, request: Request) -> None:
@@ -184,7 +184,7 @@ class Item:
         return self._body
 
     def call(self, now: float, data: bytes | None = None) -> Call:
-        """The next HTTP request; `now` is monotonic seconds, `data` the body with its local files in it, where it has any."""
+        """The next HTTP request; `now` is monotonic seconds, `data` the body with the contents of its local files."""
         if self._first_sent is None:
             self._first_sent = now
         self.spent.sent += 1

@@ -36,7 +36,7 @@ from batchllm.sources.job_file import JobFile
 from batchllm.sources.raw_lines import open_job
 from batchllm.strictjson import dumps
 from batchllm.survey import Survey, bad_lines, sha256, survey
-from batchllm.tally import Tally
+from batchllm.tally import Tally, fields_of
 from batchllm.throttle import Throttle
 from batchllm.types import Json, Request
 
@@ -175,6 +175,7 @@ class Run:
     def _failed_before(self, line: int, record: Json) -> None:
         error = record.get("error") or {}
         self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
+        self.tally.add_problems(record.get("fields", ()))
 
     def _count_note(self, note: Json) -> None:
         if note.get("billed") == "yes":
@@ -229,10 +230,12 @@ class Run:
         """The requests, conversations with the turns that earlier runs finished."""
         assert self._replayed is not None
         begun = self._replayed.begun
-        return [
-            replace(one, extras=replace(one.extras, begun=tuple(begun.pop(one.line)))) if one.extras and one.line in begun else one
-            for one in batch
-        ]
+        made = []
+        for one in batch:
+            if one.extras is not None and one.line in begun:
+                one = replace(one, extras=replace(one.extras, begun=tuple(begun.pop(one.line))))
+            made.append(one)
+        return made
 
     def _done(self, step: Done, item: Asked) -> None:
         """What one request came to, usually one line's record: to the journal first and only then into the books."""
@@ -261,7 +264,7 @@ class Run:
             self.survey.index.set(record.line, State.FAILED)
             tally.failed += 1
             tally.add_failure(str(record.code), record.line, record.custom_id, record.message)
-            tally.add_problems(problem["path"] for problem in record.facts.get("problems", ()))
+            tally.add_problems(fields_of(record.facts))
 
     def _count_stream(self, facts: Json) -> None:
         ttft = facts["ttft_s"]

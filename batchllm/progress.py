@@ -1,11 +1,16 @@
-"""How a run shows itself: a bar on a terminal, a plain line every 30 s elsewhere. Looks at the run; the run never waits for it."""
+"""How a run shows itself: a bar on a terminal, a plain line every 30 s elsewhere.
+
+It is drawn in a thread of its own, which only looks at the run: a terminal that takes no more (Ctrl-S, a pipe that nobody
+reads) stops the drawing and nothing else.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -18,7 +23,8 @@ if TYPE_CHECKING:
 
 BAR_S = 0.2
 LINE_S = 30.0
-logger = logging.getLogger("batchllm")
+LAST_WORD_S = 1.0
+"""How long the end of a run waits for a terminal to take the last drawing."""
 
 
 def figures(run: Run) -> dict[str, str]:
@@ -40,7 +46,9 @@ def figures(run: Run) -> dict[str, str]:
 
 
 class Bar:
-    """A tqdm bar on stderr, redrawn by a timer of its own."""
+    """A tqdm bar on stderr."""
+
+    every_s = BAR_S
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -55,15 +63,6 @@ class Bar:
         )
         self._initial = self._bar.n
 
-    async def watch(self) -> None:
-        try:
-            while True:
-                await asyncio.sleep(BAR_S)
-                self.draw()
-        finally:
-            self.draw()
-            self._bar.close()
-
     def draw(self) -> None:
         try:
             tally = self._run.tally
@@ -73,17 +72,24 @@ class Bar:
         except (OSError, ValueError):
             self._bar.disable = True
 
+    def close(self) -> None:
+        self.draw()
+        self._bar.close()
+
 
 class Lines:
     """One plain line every 30 s, for logs."""
 
+    every_s = LINE_S
+
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def watch(self) -> None:
-        while True:
-            await asyncio.sleep(LINE_S)
-            say(self.line())
+    def draw(self) -> None:
+        say(self.line())
+
+    def close(self) -> None:
+        """The closing table says the rest."""
 
     def line(self) -> str:
         run = self._run
@@ -96,10 +102,30 @@ class Lines:
         return f"{time.strftime('%H:%M:%S')} {index['completed']}/{index['total']} done, {shown}{eta}"
 
 
-def watcher(run: Run, *, quiet: bool) -> Bar | Lines | None:
-    """The one that fits this stderr; None if it is to be quiet."""
-    if quiet:
-        return None
+@contextmanager
+def shown(run: Run, *, quiet: bool) -> Iterator[None]:
+    """Show the run while the block lasts, in the way that fits this stderr; not at all if it is to be quiet."""
+    view = None if quiet else _view(run)
+    if view is None:
+        yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(target=_watch, args=(view, ended), name="batchllm-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(LAST_WORD_S)
+
+
+def _watch(view: Bar | Lines, ended: threading.Event) -> None:
+    while not ended.wait(view.every_s):
+        view.draw()
+    view.close()
+
+
+def _view(run: Run) -> Bar | Lines | None:
     try:
         terminal = sys.stderr.isatty()
     except (OSError, ValueError, AttributeError):

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
-from batchllm.progress import Bar, Lines
 from batchllm.terminal import say
 
 _CODES = {signal.SIGINT: ExitCode.SIGINT, signal.SIGTERM: ExitCode.SIGTERM, signal.SIGHUP: ExitCode.SIGHUP}
 
 
-async def supervise(run: Run, watcher: Bar | Lines | None, *, signals: bool) -> None:
+async def supervise(run: Run, *, signals: bool) -> None:
     """Execute a prepared run. The first signal drains it, bounded by `timeouts.drain`; the second cancels at once."""
     loop = asyncio.get_running_loop()
     execution = asyncio.ensure_future(run.execute())
-    watching = asyncio.ensure_future(watcher.watch()) if watcher is not None else None
     timers: list[asyncio.TimerHandle] = []
 
     def drain(ending: JobError) -> None:
@@ -32,7 +31,7 @@ async def supervise(run: Run, watcher: Bar | Lines | None, *, signals: bool) -> 
             return
         pool = run.pool
         flying = pool.in_flight if pool is not None else 0
-        say(f"{number.name}: no new requests; waiting for {flying} in flight (again to stop at once)")
+        _tell(f"{number.name}: no new requests; waiting for {flying} in flight (again to stop at once)")
         drain(JobError(_CODES[number], f"stopped by {number.name}"))
 
     if run.parts.settings.until:
@@ -49,9 +48,11 @@ async def supervise(run: Run, watcher: Bar | Lines | None, *, signals: bool) -> 
         finally:
             for timer in timers:
                 timer.cancel()
-            if watching is not None:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+
+
+def _tell(text: str) -> None:
+    """Say a line without waiting for a terminal that takes no more."""
+    threading.Thread(target=say, args=(text,), name="batchllm-say", daemon=True).start()
 
 
 @contextmanager

@@ -89,6 +89,13 @@ class FailureGroup:
     message: str = ""
 
 
+def fields_of(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The fields that a record's facts name as invalid, each once, the elements of a list as one."""
+    problems = facts.get("problems") or ()
+    paths = (str(problem.get("path", "")) for problem in problems if isinstance(problem, dict))
+    return tuple(sorted({_NUMBER.sub("*", path) or "(the whole)" for path in paths}))
+
+
 @dataclass(slots=True)
 class Tally:
     """Running totals of one run. `usage` covers every attempt that was billed, with its share in `rejected_usage`
@@ -148,11 +155,11 @@ class Tally:
         if isinstance(model, str) and (model in self.models or len(self.models) < MODELS):
             self.models[model] += 1
 
-    def add_problems(self, paths: Iterable[str]) -> None:
-        """Count the fields an answer failed in, the elements of a list as one; of endless names the first `MAX_FIELDS`."""
-        for name in {_NUMBER.sub("*", path) for path in paths}:
+    def add_problems(self, fields: Iterable[str]) -> None:
+        """Count the fields an answer failed in; of endless names the first `MAX_FIELDS`."""
+        for name in fields:
             if name in self.fields_invalid or len(self.fields_invalid) < MAX_FIELDS:
-                self.fields_invalid[name or "(the whole)"] += 1
+                self.fields_invalid[name] += 1
 
     def add_failure(self, code: str, line: int, custom_id: str, message: str) -> None:
         group = self.failures.get(code)

@@ -28,7 +28,10 @@ COMPLETION = {
     "created": 1735689600,
     "model": "instant",
     "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": ANSWER, "refusal": None}, "logprobs": None, "finish_reason": "stop"}
+        {
+            "index": 0, "message": {"role": "assistant", "content": ANSWER, "refusal": None}, "logprobs": None,
+            "finish_reason": "stop",
+        }
     ],
     "usage": {
         "prompt_tokens": 118, "completion_tokens": 56, "total_tokens": 174,

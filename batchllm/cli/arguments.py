@@ -70,7 +70,8 @@ class _Version(argparse.Action):
 
 
 def _job(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", type=Path, metavar="JOB.jsonl", help="one request per line; a sidecar JOB.toml may hold its settings")
+    about = "one request per line; a sidecar JOB.toml may hold its settings; - reads standard input"
+    parser.add_argument("job", type=Path, metavar="JOB.jsonl", help=about)
 
 
 def _endpoint(parser: argparse.ArgumentParser) -> None:
@@ -230,6 +231,24 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     arguments.add_arguments(parser)
 
 
+def _build(parser: argparse.ArgumentParser) -> None:
+    from batchllm.cli import table_arguments
+
+    table_arguments.build(parser)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    from batchllm.cli import table_arguments
+
+    table_arguments.export(parser)
+
+
+def _jsonl(parser: argparse.ArgumentParser) -> None:
+    from batchllm.cli import table_arguments
+
+    table_arguments.jsonl(parser)
+
+
 Fill = Callable[[argparse.ArgumentParser], None]
 
 COMMANDS: dict[str, tuple[str, Fill]] = {
@@ -237,6 +256,9 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "check": ("read and check every line of a job; send nothing", _check),
     "status": ("say where a run stands, also while it runs", _status),
     "verify": ("prove that every line has exactly one record, or say which do not", _verify),
+    "build": ("make a job out of a table and a prompt template", _build),
+    "export": ("make a table out of the answers, in the job's order", _export),
+    "jsonl": ("look into, check, cut, join and change JSONL files", _jsonl),
     "chat": ("talk to the configured endpoint, to try a prompt", _chat),
     "ask": ("ask one prompt and print the answer", _ask),
     "providers": ("list the endpoints known by name; --ping tells what of one works", _providers),

@@ -71,13 +71,20 @@ class _Estimate:
 
     def add(self, request: Request) -> None:
         body = request.body
-        text = endpoint_for(request.url).prompt_text(body)
-        self.prompt += len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN
+        turns = request.extras.turns if request.extras is not None else ()
+        rounds = len(turns) or 1
+        self.prompt += rounds * _tokens(endpoint_for(request.url).prompt_text(body))
+        # Each later question stands in every request from its own on; what will be answered is not known yet.
+        self.prompt += sum((rounds - turn) * _tokens(question) for turn, question in enumerate(turns) if turn)
         ceiling = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
         if isinstance(ceiling, int) and self.completion is not None:
-            self.completion += ceiling
+            self.completion += ceiling * rounds
         else:
             self.completion = None
+
+
+def _tokens(text: str) -> float:
+    return len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN
 
 
 def _print(findings: dict[str, Any]) -> None:

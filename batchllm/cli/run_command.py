@@ -16,10 +16,11 @@ from batchllm.assembly import parts, simulated_endpoint
 from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
 from batchllm.cli.flags import configuration_for, folder_for
+from batchllm.cli.stdin_job import spooled
 from batchllm.configuration import Configuration
 from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
-from batchllm.progress import watcher
+from batchllm.progress import shown
 from batchllm.redaction import Redactor
 from batchllm.serving.server import Server, served, stops_as_endings
 from batchllm.strictjson import dumps
@@ -33,6 +34,7 @@ DESCRIPTORS_BESIDE = 64
 
 def main(args: Namespace) -> int:
     _log(args.log_level)
+    args.job = spooled(args.job, args.output)
     if args.dry_run:
         return check_report(args, configuration_for(args))
     configuration = _within_descriptors(configuration_for(args))
@@ -60,8 +62,8 @@ def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:
         with stops_as_endings():
             if server is not None and run.pending:
                 server.start()
-            with asyncio.Runner(loop_factory=event_loop()) as runner:
-                runner.run(_conduct(run, server, quiet=quiet))
+            with shown(run, quiet=quiet), asyncio.Runner(loop_factory=event_loop()) as runner:
+                runner.run(_conduct(run, server))
     except JobError as ending:  # a server that never came to answer, a signal before anything was asked
         run.ending = ending
     except Exception as error:  # what was answered is in the journal; a defect of ours ends like any other stop
@@ -70,11 +72,11 @@ def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:
     return run.conclude()
 
 
-async def _conduct(run: Run, server: Server | None, *, quiet: bool) -> None:
+async def _conduct(run: Run, server: Server | None) -> None:
     if server is not None:
         loop = asyncio.get_running_loop()
         server.on_end(lambda ending: loop.call_soon_threadsafe(run.stop, ending))
-    await supervise(run, watcher(run, quiet=quiet), signals=True)
+    await supervise(run, signals=True)
 
 
 def _introduce(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The pool on this machine: workers that share one stream of requests, a gate, and a task for each line that waits to be asked again."""
+"""The pool on this machine: workers that share one stream of requests, a gate, and a task for each line that waits."""
 
 from __future__ import annotations
 

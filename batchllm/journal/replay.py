@@ -13,6 +13,7 @@ from batchllm.journal.soundness import damage
 from batchllm.journal.superseded import mark, superseded
 from batchllm.sources.raw_lines import raw_lines
 from batchllm.strictjson import loads
+from batchllm.tally import fields_of
 from batchllm.types import Json
 
 MAX_RECORD = 1 << 30
@@ -90,6 +91,7 @@ class Replay:
         self._spent = spent
         self._failed = failed
         self._failures: dict[int, Json] = {}
+        self._fields: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.superseded = 0
         self.removed: list[str] = []
         self.removed_count = 0
@@ -143,7 +145,9 @@ class Replay:
         self._index.set(line, State.RETRY if open_again else State.FAILED)
         if not open_again:
             self.begun.pop(line, None)
-            self._failures[line] = {"custom_id": custom_id, "error": record.get("error")}
+            fields = fields_of(facts)
+            shared = self._fields.setdefault(fields, fields)  # one copy for all lines that failed alike
+            self._failures[line] = {"custom_id": custom_id, "error": record.get("error"), "fields": shared}
 
     def _current(self, line: int, facts: Json) -> bool:
         digest = facts.get("digest")

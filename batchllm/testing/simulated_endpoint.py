@@ -1,4 +1,4 @@
-"""An endpoint in memory with a server's limits, moods and faults, all of them seeded and on the loop's own time; and its ledger."""
+"""An endpoint in memory with a server's limits, moods and faults, seeded and on the loop's own time; and its ledger."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class SimulatedEndpoint:
         return None
 
     async def send(self, call: Call, feed: Feed | None = None) -> Reply:
-        loop, model = self._loop, self.model
+        loop = self._loop
         found = _LINE.search(call.body)
         line = int(found[1]) if found else 0
         if self._watch is not None:

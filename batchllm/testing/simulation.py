@@ -1,4 +1,4 @@
-"""One run of the real pool against a simulated endpoint, in virtual time: hours of it in a second, the same for the same plan."""
+"""One run of the real pool against a simulated endpoint in virtual time, always the same for the same plan."""
 
 from __future__ import annotations
 

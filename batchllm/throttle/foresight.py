@@ -17,8 +17,8 @@ class Allowance:
     """What one limit, of requests or of tokens, still allows; idle while plenty is left. Rates are units a second.
 
     Three times what is left, spread over the time until the reset: where a window ends then (a quota of the minute) it
-    is never used up before, since less is left the rate falls; where a bucket is full again then (OpenAI's documentation
-    of its headers) it settles at a quarter of the bucket and at the bucket's own rate. News is as old as its reply: what
+    is hardly ever used up before, since the rate falls with what is left; where a bucket is full again then (as OpenAI
+    documents its headers) it settles at a quarter of the bucket and at the bucket's own rate. News is as old as its reply: what
     was sent since is subtracted, what came back is added.
     """
 

@@ -1,4 +1,4 @@
-"""Sending with aiohttp: one session, every bound on time and size, no redirects, no retries, no cookies, no proxies by chance."""
+"""Sending with aiohttp: one session, every bound on time and size; no redirects, retries, cookies, proxies by chance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batchllm.transports import TransportOptions
 
 KEEPALIVE_S = 4.0
-"""Below the five seconds after which uvicorn (vLLM, SGLang) closes an idle connection, so that a request never meets one closing."""
+"""Below the five seconds after which uvicorn (vLLM, SGLang) closes an idle connection: no request meets one closing."""
 DNS_CACHE_S = 60
 _LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 

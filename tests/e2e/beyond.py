@@ -30,6 +30,7 @@ class Bench:
     ledger: Ledger = field(default_factory=Ledger)
     sent: list[Json] = field(default_factory=list)
     summary: Json = field(default_factory=dict)
+    running: Run | None = None
 
     @property
     def folder(self) -> Path:
@@ -67,6 +68,7 @@ class Bench:
         transport = FakeTransport(noted, self.ledger, alive)
         run = Run(replace(made, storage=storage, transport=lambda: transport, jitter=lambda: 0.5))
         run.prepare()
+        self.running = run
         run_virtual(run.execute())
         self.summary = run.conclude()
         if not alive():

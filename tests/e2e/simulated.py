@@ -112,7 +112,7 @@ async def _performed(
         run.prepare()
         begun = loop.time()
         try:
-            await supervise(run, None, signals=False)
+            await supervise(run, signals=False)
         finally:
             seconds = loop.time() - begun
             summary = run.conclude()

@@ -14,6 +14,7 @@ from batchllm.testing import chat_reply, error_reply
 from batchllm.types import Json, Reply
 from tests.conftest import Command
 from tests.e2e.beyond import Bench, at_endpoint
+from tests.faultserver import Request, Step, error, json_reply, run_in_thread
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 JSON = {"response_format": {"type": "json_object"}}
@@ -222,6 +223,9 @@ class TestSchemas:
         bench = Bench(tmp_path, prompts(3, schema="invoice"), lambda text, nth, body: bad, {**schemas, "reask": 0})
         assert bench.run() == 1
         assert bench.summary["fields_invalid"] == {"items.*.price": 3, "items.*.name": 3}
+        assert bench.run() == 1
+        assert bench.summary["requests"] == 0
+        assert bench.summary["fields_invalid"] == {"items.*.price": 3, "items.*.name": 3}
 
     def test_a_name_the_settings_do_not_have_is_a_bad_line(self, tmp_path: Path, schemas: Any) -> None:
         bench = Bench(tmp_path, [*prompts(1, schema="recipe"), {"prompt": "x"}], echo, schemas)
@@ -306,3 +310,18 @@ class TestPacks:
         assert command("run", "job.jsonl", "--base-url", simulator, "--model", "m", "--pack", "6").code == 0
         verified = command("verify", "job.jsonl", "outputs/job")
         assert verified.code == 0, verified.out + verified.err
+
+    def test_a_bad_line_in_a_pack_fails_alone_over_a_whole_run(self, tmp_path: Path) -> None:
+        def answer(request: Request) -> Step:
+            given = request.json["input"]
+            texts = given if isinstance(given, list) else [given]
+            if any("text 5 " in text for text in texts):
+                return error(400, "invalid_request_error")
+            data = [{"object": "embedding", "index": at, "embedding": [0.5, float(len(text))]} for at, text in enumerate(texts)]
+            return json_reply({"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 9, "total_tokens": 9}})
+
+        with run_in_thread(answer) as server:
+            bench = at_endpoint(server.base_url, tmp_path, self.lines(16), pack=8, concurrency=2)
+        assert bench.summary["request_counts"] == {"total": 16, "completed": 15, "failed": 1, "pending": 0, "invalid_lines": 0}
+        assert bench.records["doc-5"]["error"]["code"] == "invalid_request"
+        assert all(one["response"]["body"]["data"][0]["index"] == 0 for one in bench.read("results.jsonl"))

@@ -310,13 +310,6 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def test_stdin_is_refused_with_a_way_out_i10(command: Commands, server: FaultServer) -> None:
-    ended = command("run", "-")
-    assert ended.code in (2, 65)
-    assert "no such file" in ended.err or "stdin" in ended.err
-    assert not server.requests
-
-
 def test_a_file_that_grew_is_done_to_its_end_i9(command: Commands, server: FaultServer) -> None:
     job = command.folder / "job.jsonl"
     job.write_bytes(A + b"\n" + B)

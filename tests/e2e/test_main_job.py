@@ -223,3 +223,37 @@ def test_job_json_says_what_was_run_and_never_the_key(example: Command) -> None:
     assert len(manifest["job"]["sha256"]) == 64
     assert manifest["shaping"]["model"] == "simulated-1"
     assert manifest["simulated"] is True
+
+
+def test_a_job_from_a_pipe_is_kept_first_and_goes_on_like_any_other_i10(command: Command, simulator: str) -> None:
+    job = "".join(json.dumps(one) + "\n" for one in lines(3))
+    args = ("run", "-", "-o", "out", "--base-url", simulator, "--model", "m", "--json")
+    first = command(*args, stdin=job)
+    assert (first.code, first.summary["requests"]) == (0, 3)
+    assert command(*args, stdin=job).summary["requests"] == 0
+    assert command("run", "-", "--base-url", simulator, stdin=job).code == 2
+
+
+def test_a_terminal_that_takes_no_more_does_not_stop_a_run(command: Command, simulator: str) -> None:
+    import os
+    import subprocess
+    import sys
+
+    command.write("job.jsonl", *lines(200))
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 65536)
+    os.set_blocking(write, True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "batchllm", "run", "job.jsonl", "--base-url", simulator, "--model", "m", "--quiet"],
+        cwd=command.folder, env=command.environment, stderr=write, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert running.wait(timeout=60) == 0
+    finally:
+        running.kill()
+        os.close(read)
+        os.close(write)
+    assert len(records(command.folder / "outputs/job/results.jsonl")) == 200

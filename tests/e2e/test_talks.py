@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from batchllm.errors import ExitCode, JobError
 from batchllm.testing import Fault, FaultyStorage, QuickDisk, chat_reply, error_reply
 from batchllm.types import Json, Reply
+from tests.conftest import Command
 from tests.e2e.beyond import Bench, at_endpoint
 
 TURNS = 4
@@ -198,6 +200,29 @@ def test_a_conversation_that_cannot_be_is_a_bad_line(line: Json, says: str, tmp_
     bench = Bench(tmp_path, [line, talk(1)], echo)
     assert bench.run() == 1
     assert says in bench.records["line-1"]["error"]["message"]
+
+
+def test_a_drained_run_keeps_its_turns_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    def script(text: str, nth: int, body: Json) -> Reply:
+        if len(bench.ledger) == 7:
+            assert bench.running is not None
+            bench.running.stop(JobError(ExitCode.SIGTERM, "stopped"))
+        return echo(text, nth, body)
+
+    bench = Bench(tmp_path, [talk(number) for number in range(6)], script)
+    assert bench.run() == 143
+    assert bench.summary["request_counts"]["pending"] > 0
+    assert len(bench.notes) > 2
+    assert bench.run() == 0
+    assert set(bench.ledger.answers().values()) == {1}
+    assert len(bench.ledger) == 6 * TURNS
+
+
+def test_check_counts_every_turn(command: Command) -> None:
+    command.write("job.jsonl", {"turns": ["x" * 400, "y" * 400, "z" * 400], "max_tokens": 10})
+    found = command("check", "job.jsonl", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--json").summary
+    assert found["estimate"]["prompt_tokens"] == 600
+    assert found["estimate"]["max_completion_tokens"] == 30
 
 
 @pytest.mark.parametrize("stream", [False, True])

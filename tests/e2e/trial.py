@@ -151,7 +151,7 @@ async def conduct(
     try:
         if during is not None:
             during(run)
-        await supervise(run, None, signals=False)
+        await supervise(run, signals=False)
     finally:
         summary = run.conclude()
     elsewhere = server.elsewhere.requests if server.elsewhere else []

@@ -39,7 +39,7 @@ def ask(tmp_path: Path, lines: Sequence[Line], base_url: str, provider: str, **s
     run = Run(assembly.parts(Configuration(checked(values, {}), {}), job, tmp_path / "out", command="batchllm run"))
     run.prepare()
     try:
-        asyncio.run(supervise(run, None, signals=False))
+        asyncio.run(supervise(run, signals=False))
     finally:
         summary = run.conclude()
     return Outcome(summary, tmp_path / "out", {}, 0.0)

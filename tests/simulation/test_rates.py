@@ -59,7 +59,8 @@ def test_headers_slow_the_pool_down_before_a_refusal_comes() -> None:
 def test_without_a_limit_the_cap_is_reached_and_kept(cap: int, latency_s: float, items: int) -> None:
     plan = Plan(1, items, ServerModel(latency_s=latency_s), cap)
     trace = run(plan)
-    assert plan.items * plan.server.mean_latency_s / cap / (trace.ended - trace.began) > 0.94  # of a minute; the start costs two seconds
+    # Of runs of a minute or more, of which the start costs two seconds.
+    assert plan.items * plan.server.mean_latency_s / cap / (trace.ended - trace.began) > 0.94
     reached = next(claim.at for claim in trace.claims if claim.limit == cap)
     assert reached - trace.began < 6 * max(0.5, 2 * latency_s)
 

@@ -1,0 +1,1 @@
+"""From a row of a table to lines of a job: templates, sweeps, samples."""

@@ -1,0 +1,396 @@
+"""The whole life of one output folder: runs, deaths, power cuts, edits, refusals, each held to every promise by an outside view.
+
+The outside view is what the endpoint answered (`bought`) and what stands in the files; our own readers are not used.
+Every answer says which text it answers and with which model, so that a record tells by itself what it is the answer to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from batchllm.errors import ExitCode, JobError, Phase, TransportError
+from batchllm.journal import lock
+from batchllm.pipeline import Run
+from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, chat_reply, error_reply, whole_lines
+from batchllm.testing.promises import strict
+from batchllm.types import Json, Reply
+from tests.crash.lives import DIED, Life, job_of
+from tests.crash.scenes import CONCURRENCY, Scene, line
+from tests.crash.trial import SHM
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+BAD_LINE = b'{"custom_id": "torn", "prompt'
+KINDS = 11
+"""One line in so many meets each kind of trouble; a refusal comes last, since it slows the others down."""
+WRONG = 8
+"""The kind that fails for good."""
+_MARK = re.compile(rb"<<([^|>]*)\|([^>]*)>>")
+_STOPPED = frozenset({130, 143})
+
+Mark = tuple[str, str]
+"""What an answer answers: the text and the model."""
+
+
+def answer(text: str, nth: int, body: Json) -> Reply | TransportError:
+    """By the number in the text: refused once, broken once, wrong for good, broken off once, empty once, or answered."""
+    kind = _kind(text)
+    said = f"<<{text}|{body['model']}>>"
+    if kind == 0 and not nth:
+        return error_reply(429, "slow down", retry_after="2")
+    if kind == 7 and not nth:
+        return error_reply(500)
+    if kind == WRONG:
+        return error_reply(400, f"no: {said}")
+    if kind == 9 and not nth:
+        return TransportError(Phase.READ, "broke off", status=200, partial=b'{"id": "cut')
+    return chat_reply("" if kind == 10 and not nth else said)
+
+
+def _kind(text: str) -> int:
+    return int(text.split()[1]) % KINDS
+
+
+@dataclass
+class Job:
+    """The lines as they stand now: a text for each `custom_id`, None for a line that was taken out, a bad one in between."""
+
+    texts: dict[str, str | None] = field(default_factory=dict)
+    bad: bool = False
+    made: int = 0
+
+    def append(self, count: int) -> None:
+        for _ in range(count):
+            self.made += 1
+            self.texts[f"doc-{self.made}"] = f"doc {self.made} v0"
+
+    def twin(self, at: int) -> None:
+        """One more line that asks the same as another: a repeat that is meant."""
+        text = self.texts[self._present(at)]
+        self.made += 1
+        self.texts[f"doc-{self.made}"] = text
+
+    def edit(self, at: int) -> None:
+        custom_id = self._present(at)
+        self.made += 1
+        self.texts[custom_id] = f"doc {custom_id.removeprefix('doc-')} v{self.made}"
+
+    def remove(self, at: int) -> None:
+        if len(self.present) > 1:
+            self.texts[self._present(at)] = None
+
+    def reverse(self) -> None:
+        self.texts = dict(reversed(self.texts.items()))
+
+    @property
+    def present(self) -> dict[str, str]:
+        return {custom_id: text for custom_id, text in self.texts.items() if text is not None}
+
+    def _present(self, at: int) -> str:
+        ids = list(self.present)
+        return ids[at % len(ids)]
+
+    @property
+    def lines(self) -> tuple[bytes, ...]:
+        made = [b"" if text is None else line(int(key.removeprefix("doc-")), text) for key, text in self.texts.items()]
+        return (*made, BAD_LINE) if self.bad else tuple(made)
+
+    @property
+    def ends(self) -> int:
+        """The exit code of a run that comes to its end."""
+        return int(self.bad or any(_kind(text) == WRONG for text in self.present.values()))
+
+
+@dataclass
+class Disturbed(Life):
+    drain_after: int | None = None
+    """Loop turns after which the run is told to stop, as by a first signal."""
+
+    async def _execute(self, run: Run) -> None:
+        if self.drain_after is None:
+            return await super()._execute(run)
+        execution = asyncio.ensure_future(run.execute())
+        for _ in range(self.drain_after):
+            await asyncio.sleep(0)
+        if not execution.done():
+            run.stop(JobError(ExitCode.SIGTERM, "stopped by SIGTERM"))
+        await execution
+        return None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the files say: the last record of each `custom_id` with what it answers, and failures that are final."""
+
+    lines: dict[str, bytes]
+    answers: dict[str, Mark]
+    every: Counter[Mark]
+    failed: frozenset[tuple[str, Mark]]
+
+
+class History:
+    """Steps of any kind, in any order. Each raises AssertionError where a promise does not hold after it.
+
+    `steps`, `repeats` and `bound` say how much was survived: answers bought and not written down, and how many might be.
+    """
+
+    def __init__(self, place: Path) -> None:
+        (place / "work").mkdir()
+        self.folder = place / "work" / "outputs" / "job"
+        self.disk = PowerLossDisk()
+        self.job = Job()
+        self.job.append(12)
+        self.ledger = Ledger()
+        self.bought: Counter[Mark] = Counter()
+        self.refused: Counter[Mark] = Counter()
+        self.model = 0
+        self.accepted: dict[str, set[str]] = {}
+        self.steps = self.repeats = self.bound = self.worst = self.lives = 0
+        self._during: Any = None
+
+    # -- what the endpoint saw ----------------------------------------------------------------------------------------
+
+    def script(self, text: str, nth: int, body: Json) -> Reply | TransportError:
+        reply = answer(text, nth, body)
+        mark = text, str(body["model"])
+        if isinstance(reply, Reply):
+            self.bought[mark] += reply.status == 200 and b"<<" in reply.body
+            self.refused[mark] += reply.status == 400
+        if self._during is not None:
+            self._during()
+        return reply
+
+    # -- what the files say -------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        lines: dict[str, bytes] = {}
+        answers: dict[str, Mark] = {}
+        every: Counter[Mark] = Counter()
+        for raw in (*_documents(self.folder / "results.jsonl"), *_rescued(self.folder, b"results.jsonl ")):
+            custom_id = strict(raw)["custom_id"]
+            lines[custom_id], answers[custom_id] = raw, _mark(raw)
+            every[_mark(raw)] += 1
+        notes = (*_documents(self.folder / "attempts.jsonl"), *_rescued(self.folder, b"attempts.jsonl "))
+        failed = frozenset((strict(raw)["custom_id"], _mark(raw)) for raw in notes if b'"record"' in raw)
+        return Standing(lines, answers, every, failed)
+
+    def _manifest_model(self) -> str | None:
+        try:
+            return str(strict((self.folder / "job.json").read_bytes())["shaping"]["model"])
+        except FileNotFoundError:
+            return None
+
+    # -- steps --------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        fault: Fault | None = None,
+        *,
+        lost: int = 0,
+        power: random.Random | None = None,
+        cancel_after: int | None = None,
+        drain_after: int | None = None,
+        second_at: int | None = None,
+        **flags: Any,
+    ) -> int:
+        """One life, disturbed as told; `lost` is how many answers it may have bought in vain."""
+        flags = {"durability": "each", "on_change": "refuse", "model": f"m{self.model}", **flags}
+        before, accepted, refused = self._before(flags)
+        bought, failed = self.bought.copy(), self.refused.copy()
+        storage = FaultyStorage(fault, self.disk)
+        scene = Scene("history", self.job.lines, self.script, flags, ends=self.job.ends)
+        life = Disturbed(scene, self.folder, storage, self.ledger, cancel_after=cancel_after, drain_after=drain_after)
+        if second_at is not None:
+            self._during = self._second_start(second_at, scene)
+        aside = set(self.folder.parent.glob("job.*")) if flags.get("fresh") else set()
+        code = life.run()
+        self._during = None
+        moved = set(self.folder.parent.glob("job.*")) - aside if flags.get("fresh") else set()
+        if moved:
+            assert len(moved) == 1
+            assert _files(next(iter(moved))) == before.every, "what was moved aside is not whole"
+            before, accepted = Standing({}, {}, Counter(), frozenset()), {flags["model"]}
+            self.disk = PowerLossDisk()  # it knows files by their paths, and these have moved
+        if power is not None:
+            lost += self._cut_power(power)
+            before = Standing({}, {}, before.every, before.failed) if not storage.struck else before
+        if self._manifest_model() == flags["model"]:
+            self.accepted[flags["model"]] = accepted
+        self._code(code, storage, fault, refused, cancel_after or drain_after)
+        lost += life.unwritten
+        self._nothing_lost(before, bought, accepted, lost, power is not None)
+        self._nothing_again(before, bought, failed, accepted, bool(flags.get("retry_failed")), moved or refused)
+        if code in (0, 1):
+            self._complete(accepted)
+            assert power is not None or not self._left(), f"left behind: {self._left()}"
+        self.steps += 1
+        self.lives += 1
+        return code
+
+    def _before(self, flags: dict[str, Any]) -> tuple[Standing, set[str], bool]:
+        """What stands before a life, the models whose answers count in it, and whether it has to be refused."""
+        before, old, new = self.standing(), self._manifest_model(), flags["model"]
+        known = self.accepted.get(old or "", set())
+        if old is None or old == new or new in known:
+            return before, {new, *known}, False
+        if flags.get("fresh"):
+            return before, {new}, False
+        if flags["on_change"] == "keep":
+            return before, {new, *known}, False
+        has_results = any(_documents(self.folder / "results.jsonl")) or bool(before.lines)
+        return before, {new}, flags["on_change"] == "refuse" and has_results
+
+    def _second_start(self, at: int, scene: Scene) -> Any:
+        """What starts the same command once more in the midst of a run: it has to exit 75 and to send nothing."""
+        calls, ledger = [0], Ledger()
+
+        def during() -> None:
+            calls[0] += 1
+            if calls[0] == at:
+                code = Life(scene, self.folder, self.disk, ledger).run()
+                assert (code, len(ledger)) == (75, 0), f"a second run ended with {code} and sent {len(ledger)}"
+
+        return during
+
+    def cut_power(self, rng: random.Random) -> None:
+        """The power goes while nobody runs."""
+        before = self.standing()
+        durable = self._durable()
+        self.disk.lose(rng)
+        after = self.standing()
+        lost = before.every - after.every
+        assert not (durable - after.every), f"synced and lost: {durable - after.every}"
+        self.bound += sum(lost.values())
+        self.repeats += sum(lost.values())
+        self.steps += 1
+
+    def _cut_power(self, rng: random.Random) -> int:
+        """The power goes as the process ends; how many answers were written and not synced."""
+        durable, every = self._durable(), self.standing().every
+        self.disk.lose(rng)
+        after = self.standing().every
+        assert not (durable - after), f"synced and lost: {durable - after}"
+        return sum((every - durable).values())
+
+    def _durable(self) -> Counter[Mark]:
+        """The answers that an fsync has confirmed."""
+        results = self.disk.synced(self.folder / "results.jsonl").split(b"\n")[:-1]
+        return Counter(_mark(raw) for raw in results if _whole(raw))
+
+    # -- promises -----------------------------------------------------------------------------------------------------
+
+    def _code(self, code: int, storage: FaultyStorage, fault: Fault | None, refused: bool, stopped: int | None) -> None:
+        expected = {65} if refused else {self.job.ends}
+        if storage.struck and fault is not None:
+            expected = {DIED} if fault.kind in ("kill", "torn") else {74, *expected}
+        if stopped is not None and not refused:
+            expected |= _STOPPED
+        assert code in expected, f"ended with {code}, not {sorted(expected)}"
+
+    def _nothing_lost(self, before: Standing, bought: Counter[Mark], accepted: set[str], lost: int, power: bool) -> None:
+        """Records that count stay byte for byte; of the answers of this life all but `lost` are written down."""
+        for name in ("results.jsonl", "attempts.jsonl"):
+            for raw in _lines(self.folder / name)[:-1]:
+                assert _whole(raw), f"{name} has a torn line in its midst"
+        after = self.standing()
+        if not power:
+            for custom_id, raw in before.lines.items():
+                current = self.job.present.get(custom_id) == before.answers[custom_id][0]
+                if current and before.answers[custom_id][1] in accepted:
+                    assert after.lines.get(custom_id) == raw, f"{custom_id}: its record was lost or changed"
+        paid = self.bought - bought
+        unwritten = sum((paid - (after.every - before.every)).values())
+        assert unwritten <= lost, f"{unwritten} answers were bought in vain, at most {lost} may be"
+        self.repeats += unwritten
+        self.bound += lost
+        self.worst = max(self.worst, unwritten)
+
+    def _nothing_again(
+        self, before: Standing, bought: Counter[Mark], failed: Counter[Mark], accepted: set[str], retry_failed: bool, no_line: Any
+    ) -> None:
+        """Each line that was open is asked to an end once, and no other line at all."""
+        paid, refused = self.bought - bought, self.refused - failed
+        opened: Counter[str] = Counter()
+        for custom_id, text in self.job.present.items():
+            done = before.answers.get(custom_id, ("", ""))
+            if done[0] == text and done[1] in accepted:
+                continue
+            given_up = any((custom_id, (text, model)) in before.failed for model in accepted)
+            opened[text] += retry_failed or not given_up
+        for (text, _), count in (paid + refused).items():
+            assert count <= opened[text], f"{text!r} was asked {count} times, {opened[text]} lines were open"
+
+    def _complete(self, accepted: set[str]) -> None:
+        """One record for each line, an answer to just that line, and strict JSON in every file."""
+        results = whole_lines(self.folder / "results.jsonl")
+        errors = whole_lines(self.folder / "errors.jsonl")
+        whole_lines(self.folder / "attempts.jsonl")
+        strict((self.folder / "summary.json").read_bytes())
+        counts = Counter(record["custom_id"] for record in (*results, *errors))
+        standing = self.standing()
+        for custom_id, text in self.job.present.items():
+            assert counts[custom_id] == 1, f"{custom_id} has {counts[custom_id]} records"
+            if custom_id in standing.answers:
+                found, model = standing.answers[custom_id]
+                assert (found, model in accepted) == (text, True), f"{custom_id} has the answer to {found!r} by {model}"
+            else:
+                assert _kind(text) == WRONG, f"{custom_id} failed"
+        bad = sum(record["error"]["code"] == "invalid_line" for record in errors)
+        assert bad == self.job.bad
+
+    def _left(self) -> list[str]:
+        return [path.name for path in self.folder.iterdir() if path.suffix == ".new" or path.name in (".reserve", ".rescue")]
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [b""]
+
+
+def _documents(path: Path) -> Iterator[bytes]:
+    """Whole documents, a last one that lacks only its line feed included."""
+    return (raw for raw in _lines(path) if _whole(raw))
+
+
+def _rescued(folder: Path, prefix: bytes) -> Iterator[bytes]:
+    lines = _lines(folder / ".rescue")[1:]
+    return (raw.removeprefix(prefix) for raw in lines if raw.startswith(prefix))
+
+
+def _files(folder: Path) -> Counter[Mark]:
+    raws = (*_documents(folder / "results.jsonl"), *_rescued(folder, b"results.jsonl "))
+    return Counter(_mark(raw) for raw in raws)
+
+
+def _whole(raw: bytes) -> bool:
+    try:
+        return isinstance(strict(raw), dict)
+    except ValueError:
+        return False
+
+
+def _mark(raw: bytes) -> Mark:
+    found = _MARK.search(raw)
+    return (found[1].decode(), found[2].decode()) if found else ("", "")
+
+
+@contextmanager
+def history() -> Iterator[History]:
+    """A new folder in memory, and no pause between knocks at a lock that is taken."""
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as place, mock.patch.object(lock, "PAUSE_S", 0.0):
+        yield History(Path(place))
+
+
+__all__ = ["CONCURRENCY", "ERRORS", "History", "Job", "history", "job_of"]
