@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from batchllm.assembly import line_reader, parts, simulated_endpoint
+from batchllm.budget import Budget
 from batchllm.configuration import Configuration, load
 from batchllm.endings import Endings
+from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import GivenFeeder
-from batchllm.engines.local import LocalPool, Outlet
-from batchllm.item import Done
+from batchllm.engines.local import LocalPool
 from batchllm.pipeline import Parts, Run
 from batchllm.records import Record
 from batchllm.settings import Settings
+from batchllm.steps import Done
 from batchllm.strictjson import dumps
 from batchllm.supervisor import supervise
 from batchllm.throttle import Throttle
@@ -55,19 +57,31 @@ async def stream(requests: Iterable[Mapping[str, Any]], settings: Given = None) 
     loop early cancels what is in flight. Raises `JobError` where the endpoint or the account refuses everything.
     """
     configuration = _configuration(settings, None)
-    queue: asyncio.Queue[Record | None] = asyncio.Queue(maxsize=1)
+    queue: asyncio.Queue[Record] = asyncio.Queue(maxsize=1)
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(_endpoint(configuration))
         made = parts(configuration, Path(), Path(), command="batchllm.stream", base_url=address)
         asking = asyncio.ensure_future(_ask(requests, made, queue))
         stack.push_async_callback(_cancel, asking)
         # The pool runs in a task of its own: nothing is yielded inside its TaskGroup (PEP 789).
-        while (record := await queue.get()) is not None:
-            yield record
+        while await _more(queue, asking):
+            yield queue.get_nowait()
         await asking
 
 
-async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asyncio.Queue[Record | None]) -> None:
+async def _more(queue: asyncio.Queue[Record], asking: asyncio.Future[None]) -> bool:
+    """Wait for a record, or the end of the asking; whether there is one."""
+    if queue.empty() and not asking.done():
+        getting = asyncio.ensure_future(queue.get())
+        await asyncio.wait({getting, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if getting.done():
+            queue.put_nowait(getting.result())
+        else:
+            getting.cancel()
+    return not queue.empty()
+
+
+async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asyncio.Queue[Record]) -> None:
     settings = made.settings
     loop = asyncio.get_running_loop()
     bad: list[BadLine] = []
@@ -81,15 +95,16 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
 
     throttle = Throttle(settings.concurrency, loop.time(), rpm=settings.rpm, tpm=settings.tpm)
     endings = Endings(settings.retries, made.facts.endpoint, made.key_hint)
-    try:
-        async with made.transport() as transport:
-            pool = LocalPool(made.route, transport, throttle, Outlet(ignore, ignore, deliver), endings, random.random)
-            await pool.run(GivenFeeder(_read(requests, made, bad)))
-        for one in bad:
-            facts: Json = {"line": one.line, "retryable": False}
-            await queue.put(Record(one.line, one.custom_id, "", code=one.code, message=one.message, facts=facts))
-    finally:
-        await queue.put(None)
+    money = None if settings.max_cost is None else Budget(settings.max_cost)
+    async with made.transport() as transport:
+        outlet = Outlet(ignore, ignore, deliver)
+        pool = LocalPool(
+            made.route, transport, throttle, outlet, endings, random.random, money, settings.assume_max_tokens
+        )
+        await pool.run(GivenFeeder(_read(requests, made, bad)))
+    for one in bad:
+        facts: Json = {"line": one.line, "retryable": False}
+        await queue.put(Record(one.line, one.custom_id, "", code=one.code, message=one.message, facts=facts))
 
 
 def _read(requests: Iterable[Mapping[str, Any]], made: Parts, bad: list[BadLine]) -> Iterator[Request]:

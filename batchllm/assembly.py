@@ -15,13 +15,13 @@ from batchllm.billing import Price, price_from
 from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
 from batchllm.errors import ExitCode, JobError
-from batchllm.item import Route
 from batchllm.journal.manifest import shaping_digest
 from batchllm.pipeline import Parts
 from batchllm.providers import Provider, auth_headers, guess, names, provider, provider_from
 from batchllm.records import Record
 from batchllm.redaction import Redactor
 from batchllm.reports.summary import Facts
+from batchllm.route import Route
 from batchllm.serving.plan import plan, provider_of, without_serve
 from batchllm.settings import Settings, refuse_unencrypted
 from batchllm.sources.job_file import JobFile

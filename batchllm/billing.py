@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchllm.retry import Billed
-from batchllm.types import NO_USAGE, Usage
+from batchllm.strictjson import dumps
+from batchllm.types import NO_USAGE, Json, Usage
 
 PER = 1_000_000
+BYTES_PER_TOKEN = 2
+READS_ONLY = ("/embeddings", "/moderations", "/rerank", "/score")
+"""Ends of paths whose answers are not billed by the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,20 @@ def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
     fresh = usage.prompt_tokens - cached
     cached_price = price.input if price.cached is None else price.cached
     return (fresh * price.input + cached * cached_price + usage.completion_tokens * price.output) / PER
+
+
+def worst_cost(body: Json, price: Price | None, ceiling: int | None) -> float | None:
+    """The most a request may cost: its bytes at two a token, and every token its answer may have. None if nobody can say.
+
+    Two bytes are below what tokenizers make of Latin (about four) and Chinese text (about three a character, one to two
+    tokens). `ceiling` stands in for a missing limit on the answer.
+    """
+    said = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens") or ceiling
+    if price is None or said is None:
+        return None
+    prompt = len(dumps(body)) / BYTES_PER_TOKEN
+    answers = body.get("n") or 1
+    return (prompt * price.input + float(said) * float(answers) * price.output) / PER
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-BYTES_PER_TOKEN = 2
-"""A prompt's tokens are reserved at two bytes each: above what tokenizers make of Latin (about four) and Chinese text (about three)."""
-
 
 class Budget:
     """Money for all runs into one folder together; `spent` is what earlier ones cost.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchllm.errors import ErrorCode, ExitCode, JobError
-from batchllm.item import Again, AnyStep, Asked, Done, Halt, Onward
 from batchllm.settings import Retries
+from batchllm.steps import Again, AnyStep, Asked, Done, Halt, Onward
 from batchllm.throttle import Throttle
 from batchllm.types import Kind
 

@@ -12,24 +12,20 @@ Every rule of a prompt is here and in the pure modules this one calls; the engin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from batchllm import retry
-from batchllm.billing import Bill, Charge, Price, cost_usd
+from batchllm.billing import Bill, Charge, cost_usd
 from batchllm.classify import classify, classify_failure
-from batchllm.conversation import History
 from batchllm.errors import ErrorCode, TransportError
-from batchllm.media_files import Media
-from batchllm.protocols import Assembler, Endpoint
-from batchllm.providers import Provider, request_url
+from batchllm.protocols import Assembler
 from batchllm.records import Record, usage_json
-from batchllm.redaction import Redactor
-from batchllm.settings import Retries
+from batchllm.route import Route
+from batchllm.steps import Again, Done, Halt, Step
 from batchllm.strictjson import deep, dumps, loads, one_line
 from batchllm.types import NO_USAGE, Answer, Call, Json, Kind, Reply, Request, Verdict
 from batchllm.validation import Judgement, Problem, Schema, complaint, judge
@@ -37,107 +33,6 @@ from batchllm.validation import Judgement, Problem, Schema, complaint, judge
 BYTES_PER_TOKEN = 4
 TOKENS_PER_FILE = 1000
 UNSENT = Charge("no")
-URLS = 1000
-"""Addresses kept; a job that names more models than this at an endpoint with one address for each works them out anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What all lines of a run share on their way: the endpoint's address, the provider's habits, the rules.
-
-    `headers` hold the key. `schema_for` gives the schema a request's answer is checked against, None for none; `escalate`
-    is the model that is asked once where the answer does not become valid.
-    """
-
-    provider: Provider
-    base_url: str
-    headers: Mapping[str, str] = field(repr=False)
-    endpoint_for: Callable[[str], Endpoint]
-    schema_for: Callable[[Request], Schema | None]
-    mode: str
-    retries: Retries
-    reask: int
-    stream: bool | None
-    settings_digest: str
-    prices: Callable[[str], Price | None]
-    redactor: Redactor = field(default=Redactor(None), repr=False)
-    escalate: str | None = None
-    media: Media = Media()  # noqa: RUF009 - it never changes
-    history: History = History()  # noqa: RUF009 - it never changes
-    _urls: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def url(self, path: str, model: str) -> str:
-        """The absolute address of a request, worked out once for each path and model."""
-        found = self._urls.get((path, model))
-        if found is None:
-            if len(self._urls) >= URLS:
-                self._urls.clear()
-            found = self._urls[path, model] = request_url(self.provider, self.base_url, path, model)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The line has its record; `verdict` is what ended it where no reply did."""
-
-    record: Record
-    verdict: Verdict | None = None
-    more: tuple[Record, ...] = ()
-    """The records of further lines that the same request answered."""
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        return (self.record, *self.more)
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Ask once more, `wait_s` seconds from now at the earliest."""
-
-    verdict: Verdict
-    wait_s: float
-    note: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """The account or the endpoint says no to everything: the run stops and this line stays pending."""
-
-    verdict: Verdict
-    note: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Onward:
-    """A part was answered: what there is to keep of it, in a note or as finished records. The next request goes at once."""
-
-    kept: Json | Done
-
-
-Step = Done | Again | Halt
-AnyStep = Step | Onward
-"""What a line of several requests may come to as well."""
-
-
-class Asked(Protocol):
-    """What the engine needs of a line while it is asked: an `Item`, or what is used like one."""
-
-    @property
-    def request(self) -> Request: ...
-    @property
-    def last(self) -> Charge: ...
-    @property
-    def feed(self) -> Callable[[bytes], bool] | None: ...
-    @property
-    def body(self) -> Json: ...
-    def call(self, now: float, data: bytes | None = None) -> Call: ...
-    def token_estimate(self) -> float: ...
-    def last_tokens(self, reserved: float) -> float: ...
-    def received(self, reply: Reply, now: float, jitter: float, *, outage: bool = False) -> AnyStep: ...
-    def failed(self, error: TransportError, now: float, jitter: float, *, outage: bool = False) -> AnyStep: ...
-    def abandoned(self) -> Json: ...
-    def sends(self, media: list[Json]) -> None: ...
-    def unsendable(self, why: str) -> Done: ...
 
 
 class Item:
@@ -226,6 +121,18 @@ class Item:
 
     def received(self, reply: Reply, now: float, jitter: float, *, outage: bool = False) -> Step:
         """What a complete HTTP reply comes to. Never raises, whatever the bytes: they are kept in the step."""
+        try:
+            return self._received(reply, now, jitter, outage=outage)
+        except Exception as defect:
+            return self._unjudged(reply, defect)
+
+    def _unjudged(self, reply: Reply, defect: Exception) -> Done:
+        """A defect of ours in judging a reply: what was paid for is kept as it came, and is not asked for again."""
+        self._charge(Charge("yes" if 200 <= reply.status < 300 else "maybe"))
+        message = f"a defect in batchllm itself ({type(defect).__name__}): the reply is kept unjudged; please report it"
+        return self._done(self.route.redactor.reply(reply), None, None, ErrorCode.BAD_RESPONSE, message)
+
+    def _received(self, reply: Reply, now: float, jitter: float, *, outage: bool) -> Step:
         reply = self.route.redactor.reply(reply)
         raw, body = self._parsed(reply)
         verdict = classify(reply, body, self.route.provider.rules, now=datetime.now(UTC))
@@ -338,7 +245,8 @@ class Item:
             self._charge(self._charged_anyway(verdict, body))
         # While the endpoint is known to be down, failing to reach it says nothing of this line.
         if not (outage and retry.TRAITS[verdict.kind].uses_attempt):
-            self.spent.count(verdict, reply.latency_s)
+            # Only a server's own time-out is a gateway's limit: ours come after the same time by their nature.
+            self.spent.count(verdict, reply.latency_s if reply.status else 0.0)
         waited = now - self._first_sent if self._first_sent is not None else 0.0
         if verdict.kind is Kind.STOP:
             return Halt(verdict, self._note(verdict, 0.0, reply, raw))
@@ -369,7 +277,8 @@ class Item:
         return Charge(retry.TRAITS[verdict.kind].billed)
 
     def _paid(self, answer: Answer) -> Charge:
-        price = self.route.prices(answer.model or self._body.get("model", ""))
+        # A reply names the exact version where a price list may know only the name that was asked for.
+        price = self.route.prices(answer.model or "") or self.route.prices(self._body.get("model", ""))
         return Charge("yes", answer.usage, cost_usd(answer.usage, price))
 
     def _charge(self, charge: Charge) -> None:

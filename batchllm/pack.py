@@ -13,8 +13,10 @@ from typing import Any
 
 from batchllm.billing import Charge
 from batchllm.errors import ErrorCode, TransportError
-from batchllm.item import Again, AnyStep, Done, Item, Onward, Route
+from batchllm.item import Item
 from batchllm.records import Record, attempt_note, usage_from, usage_json
+from batchllm.route import Route
+from batchllm.steps import Again, AnyStep, Done, Onward
 from batchllm.strictjson import canonical, dumps
 from batchllm.types import Call, Json, Kind, Reply, Request, Usage, Verdict
 

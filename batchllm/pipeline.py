@@ -12,11 +12,12 @@ from pathlib import Path
 
 import orjson
 
+from batchllm.budget import Budget
 from batchllm.endings import Endings
+from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import LineFeeder
-from batchllm.engines.local import LocalPool, Outlet
+from batchllm.engines.local import LocalPool
 from batchllm.errors import ExitCode, JobError
-from batchllm.item import Asked, Done, Route
 from batchllm.journal import manifest as job_json
 from batchllm.journal.compaction import compact
 from batchllm.journal.errors_file import write_errors
@@ -30,15 +31,18 @@ from batchllm.preflight import Preflight
 from batchllm.protocols import Transport
 from batchllm.records import Record, failure_line, usage_from
 from batchllm.reports.summary import Facts, summary
+from batchllm.route import Route
 from batchllm.settings import Settings
 from batchllm.sinks.ordered import write_ordered
 from batchllm.sources.job_file import JobFile
 from batchllm.sources.raw_lines import open_job
+from batchllm.steps import Asked, Done
 from batchllm.strictjson import dumps
 from batchllm.survey import Survey, bad_lines, sha256, survey
 from batchllm.tally import Tally, fields_of
 from batchllm.throttle import Throttle
 from batchllm.types import Json, Request
+from batchllm.unbounded import Unbounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,11 @@ class Run:
         self._journal = Journal(parts.folder, parts.storage)
         try:
             self._manifest = job_json.read_manifest(parts.folder)
-            self.survey = survey(parts.job, parts.settings.limit)
+            unbounded = Unbounded() if parts.settings.max_cost is not None else None
+            self.survey = survey(parts.job, parts.settings.limit, unbounded)
             self._refuse_unusable()
+            if unbounded is not None:
+                unbounded.refuse(self.survey.models, parts.route.prices, parts.settings.assume_max_tokens)
             self._resume()
             self.notices += self._journal.open(parts.settings.durability)
         except BaseException:
@@ -200,7 +207,9 @@ class Run:
         endings = Endings(settings.retries, parts.facts.endpoint, parts.key_hint)
         async with parts.transport() as transport:
             self.started = time.monotonic()
-            self.pool = LocalPool(parts.route, transport, throttle, outlet, endings, parts.jitter)
+            money = None if settings.max_cost is None else Budget(settings.max_cost, self.tally.cost_usd)
+            ceiling = settings.assume_max_tokens
+            self.pool = LocalPool(parts.route, transport, throttle, outlet, endings, parts.jitter, money, ceiling)
             # The fsync thread reports from outside the loop.
             journal.on_fault = lambda: _tell(loop, self._disk_failed)
             try:

@@ -29,6 +29,10 @@ class Transport(Protocol):
         """
         ...
 
+    async def abort(self) -> None:
+        """Cut every connection: requests that still wait for their reply end with `TransportError`, whole replies do not."""
+        ...
+
 
 class Assembler(Protocol):
     """Puts a streamed reply together into the body the same endpoint would have sent in one piece."""

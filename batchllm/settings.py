@@ -76,6 +76,7 @@ class Settings(_Frozen):
     retries: Retries = Retries()
     sizes: Sizes = Sizes()
     max_cost: float | None = Field(None, ge=0)
+    assume_max_tokens: int | None = Field(None, ge=1, description="the longest answer of a line that sets no limit itself")
     until: str | None = Field(None, pattern=r"^([01]?\d|2[0-3]):[0-5]\d$")
     strict: bool = False
     on_change: Literal["refuse", "rerun", "keep"] = "refuse"
@@ -186,12 +187,3 @@ def _names_at(path: list[str]) -> list[str]:
         assert issubclass(annotation, BaseModel)
         model = annotation
     return [info.alias or name for name, info in model.model_fields.items()]
-
-
-RUN_ONLY = frozenset(
-    {"concurrency", "rpm", "tpm", "timeouts", "retries", "sizes", "max_cost", "until", "strict", "on_change", "retry_failed",
-     "fresh", "ordered", "limit", "durability", "proxy", "ca_file", "seed", "providers", "simulator", "prices", "media_root",
-     "pack",
-     "insecure_http", "api_key_env", "schemas", "serve", "serve_timeout"}
-)  # fmt: skip
-"""Settings that do not change what is asked; everything else belongs to the fingerprint of a run."""

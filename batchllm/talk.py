@@ -13,8 +13,10 @@ from typing import Any
 from batchllm.billing import Charge
 from batchllm.conversation import Conversation, history_from
 from batchllm.errors import TransportError
-from batchllm.item import AnyStep, Done, Item, Onward, Route
+from batchllm.item import Item
 from batchllm.records import Record, attempt_note, usage_from, usage_json
+from batchllm.route import Route
+from batchllm.steps import AnyStep, Done, Onward
 from batchllm.types import NO_USAGE, Call, Extras, Json, Kind, Reply, Request, Verdict
 
 

@@ -115,7 +115,9 @@ def _pace(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-attempts", type=int, metavar="N", help="attempts a line may spend on errors (default 6)")
     group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
     group.add_argument("--until", metavar="HH:MM", help="begin nothing new after this time; exit 75 if lines are left")
-    group.add_argument("--max-cost", type=float, metavar="USD", help="spend no more than this, all runs into the folder together")
+    group.add_argument("--max-cost", type=float, metavar="USD", help="spend no more than this in all runs into the folder together")
+    about = "tokens to reckon with for an answer whose line sets no limit (for --max-cost)"
+    group.add_argument("--assume-max-tokens", type=int, metavar="N", help=about)
 
 
 def _run(parser: argparse.ArgumentParser) -> None:

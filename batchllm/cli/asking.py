@@ -18,11 +18,12 @@ from batchllm.cli.flags import flags_of
 from batchllm.cli.live import Live
 from batchllm.configuration import Configuration, load
 from batchllm.errors import ErrorCode, ExitCode, JobError, TransportError
-from batchllm.item import Again, Done, Halt, Item, Step
+from batchllm.item import Item
 from batchllm.pipeline import Parts
 from batchllm.protocols import Assembler, Transport
 from batchllm.records import Record
 from batchllm.serving.server import served
+from batchllm.steps import Again, Done, Halt, Step
 from batchllm.terminal import say
 from batchllm.types import Kind, Request, Verdict
 

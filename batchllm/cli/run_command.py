@@ -94,7 +94,7 @@ def _introduce(run: Run) -> None:
     for sentence in run.parts.preflight.sentences() if run.parts.preflight else ():
         say(f"  warning: {sentence}")
     for notice in run.notices:
-        say(f"  repaired: {notice}")
+        say(f"  note: {notice}")
 
 
 def _within_descriptors(configuration: Configuration) -> Configuration:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_never
 
+from batchllm.budget import Budget
 from batchllm.endings import Endings
 from batchllm.engines.deferral import Deferral
+from batchllm.engines.exchange import Exchange, Outlet
 from batchllm.engines.gate import Gate, GateClosed
-from batchllm.errors import JobError, TransportError
-from batchllm.item import Again, AnyStep, Asked, Done, Halt, Item, Onward, Route
-from batchllm.media import loaded
-from batchllm.media_files import MediaError
+from batchllm.engines.spending import Spending
+from batchllm.errors import JobError
+from batchllm.item import Item
 from batchllm.pack import Pack
 from batchllm.protocols import Transport
-from batchllm.ratelimit_headers import read_limits
 from batchllm.retry import budget_cost
+from batchllm.route import Route
+from batchllm.steps import Again, AnyStep, Asked, Done, Halt, Onward
 from batchllm.talk import Talk
 from batchllm.throttle import Throttle
-from batchllm.types import Json, Request
+from batchllm.types import Request
 
+ABORT_S = 1.0
+"""How long an abort waits for what was cut off to end by itself."""
 PARKED_PER_SLOT = 4
 """Lines waiting to be asked again, per slot of the cap: beyond it no new line is begun, so that memory stays bounded."""
 
@@ -34,17 +37,12 @@ class Feeder(Protocol):
     async def next(self) -> Request | tuple[Request, ...] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outlet:
-    """Where what comes of requests goes. `done` and `note` return with the bytes safe; `deliver` may wait."""
-
-    done: Callable[[Done, Asked], None]
-    note: Callable[[Json, Asked], None]
-    deliver: Callable[[Done], Awaitable[None]] | None = None
-
-
 class LocalPool:
-    """Runs every request of a feeder to its record. One TaskGroup owns all tasks; `stop` drains, a cancel ends at once."""
+    """Runs every request of a feeder to its record. One TaskGroup owns all tasks; `stop` drains.
+
+    A cancel ends at once, but not blindly: connections are cut, so that a reply that is here already still becomes a
+    record, and only what then still waits is cancelled.
+    """
 
     def __init__(
         self,
@@ -54,17 +52,19 @@ class LocalPool:
         outlet: Outlet,
         endings: Endings,
         jitter: Callable[[], float],
+        budget: Budget | None = None,
+        ceiling: int | None = None,
     ) -> None:
         self._route = route
         self._transport = transport
         self._outlet = outlet
-        self._endings = endings
-        self._jitter = jitter
         self.throttle = throttle
         self.parked = 0
         self._workers = 0
         self._loop = asyncio.get_running_loop()
         self.gate = Gate(throttle)
+        spending = Spending(budget, route, ceiling, self.stop)
+        self._exchange = Exchange(route, transport, self.gate, outlet, endings, spending, jitter, self._ended)
         self._deferral = Deferral(throttle.budget)
         self._room = asyncio.Event()
         self._room.set()
@@ -77,14 +77,32 @@ class LocalPool:
         Raises the `JobError` that stopped it, if one did.
         """
         self._feeder = feeder
+        work = self._loop.create_task(self._work(), name="pool")
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                self._more_workers()
-        except* JobError as errors:
-            raise errors.exceptions[0] from None
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await self._abort(work)
+            raise
         if self.ending is not None:
             raise self.ending
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._more_workers()
+
+    async def _abort(self, work: asyncio.Task[None]) -> None:
+        """Cut the connections; what still waits after a moment (for a name, a connection, a caller) is cancelled."""
+        self._exchange.aborting = True
+        self.stop()
+        cutting = self._loop.create_task(self._transport.abort(), name="abort")
+        try:
+            await asyncio.wait({cutting, work}, timeout=ABORT_S)
+        finally:
+            cutting.cancel()
+            work.cancel()
+            await asyncio.wait({cutting, work})
+            _seen = [task.exception() for task in (cutting, work) if not task.cancelled()]
 
     def stop(self, ending: JobError | None = None) -> None:
         """Begin nothing new; requests in flight go on to their end, lines waiting for another try are left pending."""
@@ -94,6 +112,15 @@ class LocalPool:
         self._room.set()
         for task in self._parked_tasks:
             task.cancel()
+
+    def _ended(self, ending: JobError | None) -> None:
+        """After each attempt: room for more workers, tokens for deferred retries, perhaps the end of the run."""
+        if self._workers < self.throttle.limiter.limit:
+            self._more_workers()
+        if self._deferral:
+            self._deferral.release(idle=self.in_flight == 0)
+        if ending is not None and not self.gate.closed:
+            self.stop(ending)
 
     @property
     def in_flight(self) -> int:
@@ -126,7 +153,7 @@ class LocalPool:
 
     async def _ask(self, request: Request | tuple[Request, ...]) -> None:
         item = _asked(self._route, request)
-        step = await self._send(item, again=False)
+        step = await self._exchange.attempt(item, again=False)
         while isinstance(step, Onward):
             step = await self._onward(item, step)
         if isinstance(step, Again):
@@ -137,90 +164,7 @@ class LocalPool:
     async def _onward(self, item: Asked, step: Onward) -> AnyStep:
         if isinstance(step.kept, Done):
             await self._deliver(step.kept)
-        return await self._send(item, again=True)
-
-    async def _send(self, item: Asked, *, again: bool) -> AnyStep:
-        """One attempt: a slot, the request, what its reply comes to. Between the reply and `_safe` nothing awaits."""
-        throttle = self.throttle
-        reserved = item.token_estimate() if throttle.counts_tokens else 0.0
-        await self.gate.enter(reserved, again=again)
-        try:
-            extras = item.request.extras
-            if extras is not None and extras.media:
-                return await self._exchange_media(item, reserved)
-            return await self._exchange(item, reserved)
-        finally:
-            if self.gate.waiting:
-                self.gate.wake()
-
-    async def _exchange_media(self, item: Asked, reserved: float) -> AnyStep:
-        """An exchange whose local files are read in a thread, and held no longer than it lasts."""
-        began = self._loop.time()
-        try:
-            data, files = await asyncio.to_thread(loaded, item.body, self._route.media)
-        except MediaError as error:
-            self.throttle.cancelled(began, self._loop.time())
-            step = item.unsendable(str(error))
-            self._safe(item, step)
-            return step
-        except asyncio.CancelledError:
-            self.throttle.cancelled(began, self._loop.time())
-            raise
-        item.sends(files)
-        return await self._exchange(item, reserved, data)
-
-    async def _exchange(self, item: Asked, reserved: float, data: bytes | None = None) -> AnyStep:
-        throttle, loop = self.throttle, self._loop
-        sent_at, mark = loop.time(), throttle.sent_count
-        try:
-            call = item.call(sent_at, data)
-            reply = await self._transport.send(call, item.feed)
-        except TransportError as error:
-            now = loop.time()
-            step = item.failed(error, now, self._jitter(), outage=throttle.breaker.shields(item.request.line))
-        except asyncio.CancelledError:
-            throttle.cancelled(sent_at, loop.time())
-            self._outlet.note(item.abandoned(), item)
-            raise
-        else:
-            now = loop.time()
-            limits = read_limits(reply.headers)
-            if limits is not None:
-                throttle.saw(limits, mark, reserved, sent_at, now)
-            step = item.received(reply, now, self._jitter(), outage=throttle.breaker.shields(item.request.line))
-        self._safe(item, step)
-        self._learn(item, step, sent_at, now, reserved)
-        return step
-
-    def _safe(self, item: Asked, step: AnyStep) -> None:
-        """Paid bytes to the journal, before anything else happens to them."""
-        if isinstance(step, Done):
-            self._outlet.done(step, item)
-        elif not isinstance(step, Onward):
-            self._outlet.note(step.note, item)
-        elif isinstance(step.kept, Done):
-            self._outlet.done(step.kept, item)
-        else:
-            self._outlet.note(step.kept, item)
-
-    def _learn(self, item: Asked, step: AnyStep, sent_at: float, now: float, reserved: float) -> None:
-        throttle = self.throttle
-        if isinstance(step, Onward) and isinstance(step.kept, Done):
-            step = step.kept
-        if isinstance(step, Onward) or (isinstance(step, Done) and step.verdict is None):
-            throttle.succeeded(sent_at, now)
-            if self._workers < throttle.limiter.limit:
-                self._more_workers()
-        else:
-            assert step.verdict is not None
-            throttle.failed(step.verdict, item.request.line, sent_at, now)
-        if reserved:
-            throttle.settle(sent_at, reserved, item.last_tokens(reserved))
-        if self._deferral:
-            self._deferral.release(idle=self.in_flight == 0)
-        ending = self._endings.after(step, item, throttle, now)
-        if ending is not None and not self.gate.closed:
-            self.stop(ending)
+        return await self._exchange.attempt(item, again=True)
 
     def _park(self, item: Asked, step: Again) -> None:
         """A line to be asked again waits in a task of its own, without a slot; the worker goes on to the next line."""
@@ -254,7 +198,7 @@ class LocalPool:
             free = await self._afford(step)
             self._parked_tasks.discard(this)  # in flight: a drain waits for it
             try:
-                step = await self._send(item, again=True)
+                step = await self._exchange.attempt(item, again=True)
                 while isinstance(step, Onward):
                     step = await self._onward(item, step)
             finally:

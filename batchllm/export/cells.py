@@ -12,7 +12,9 @@ class StrayError(Exception):
     """A value its column cannot hold: the shapes were learnt from too little, everything has to be looked at."""
 
 
-_TEXT, _INT, _FLOAT, _BOOL, _OBJECT, _NOTHING = Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.OBJECT, Kind.NOTHING
+_TEXT, _INT, _FLOAT, _BOOL, _OBJECT = Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.OBJECT
+_PYTHON = {_TEXT: str, _FLOAT: float, _BOOL: bool}
+"""What goes into a column as it is. (A whole number may be too large for one.)"""
 
 
 class Cells:
@@ -21,11 +23,12 @@ class Cells:
     def __init__(self, shape: Shape, *, without: str | None = None) -> None:
         self._kind = shape.kind
         self._fields = [
-            (name, one.kind, Cells(one) if one.kind is _OBJECT else None) for name, one in shape.fields.items() if name != without
+            (name, _PYTHON.get(one.kind), one.kind, Cells(one) if one.kind is _OBJECT else None)
+            for name, one in shape.fields.items()
+            if name != without
         ]
-        self._known = len(shape.fields)
         self._without = without
-        self.width = 1 if shape.kind is not _OBJECT else sum(1 if sub is None else sub.width for _, _, sub in self._fields)
+        self.width = 1 if shape.kind is not _OBJECT else sum(1 if sub is None else sub.width for *_, sub in self._fields)
         self._nulls = [None] * self.width
 
     def fill(self, value: Any, out: list[Any]) -> None:
@@ -39,25 +42,23 @@ class Cells:
         if type(value) is not dict:
             raise StrayError
         get, append = value.get, out.append
-        found = 0
-        for name, kind, sub in self._fields:
+        lacking = 0
+        for name, python, kind, sub in self._fields:
             item = get(name)
-            if item is None:
-                if name in value:
-                    found += 1
+            if type(item) is python:
+                append(item)
+            elif item is None:
+                lacking += name not in value
                 if sub is None:
                     append(None)
                 else:
                     out += sub._nulls
-                continue
-            found += 1
-            if sub is not None:
+            elif sub is not None:
                 sub.fill(item, out)
-            elif kind is _TEXT and type(item) is str:
-                append(item)
             else:
                 append(cell(item, kind))
-        if found != len(value) and (self._without is None or found + 1 != len(value) or self._without not in value):
+        unknown = len(value) + lacking - len(self._fields)
+        if unknown and (unknown > 1 or self._without not in value):
             raise StrayError
 
 

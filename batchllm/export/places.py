@@ -78,7 +78,7 @@ class Places:
         known = self._own.find(custom_id)
         if known:
             return known
-        if line <= self._own.last_line and self._own.state(line):
+        if line < 1 or (line <= self._own.last_line and self._own.state(line)):
             line = max(self._own.last_line, line) + 1
         self._own.add(line, custom_id, "")
         self.last_line = max(self.last_line, line)
@@ -122,22 +122,24 @@ def located(folder: Path, job: Path | None) -> Places:
         places.last_line = max(places.last_line, line)
         if places.index is None:
             places._own.mark_invalid(line)  # its number is taken
-    for at, raw in _whole_lines(folder / RESULTS):
-        _enter(places, places.answers, folder / RESULTS, at, raw)
-    for at, raw in _whole_lines(folder / ATTEMPTS):
+    _enter_answers(places, folder / RESULTS)
+    attempts = folder / ATTEMPTS
+    for at, raw in _whole_lines(attempts):
         if b'"record":' in raw:
-            _enter_failure(places, folder / ATTEMPTS, at, raw)
+            _enter_failure(places, attempts, at, raw)
     _mark_failed(folder, places)
     return places
 
 
-def _enter(places: Places, spots: Spots, path: Path, at: int, raw: bytes) -> None:
-    try:
-        line = places.line_of(raw)
-    except (ValueError, AttributeError, TypeError):
-        raise _damaged_at(path, at) from None
-    if line:
-        spots.put(line, at, len(raw))
+def _enter_answers(places: Places, path: Path) -> None:
+    line_of, put = places.line_of, places.answers.put
+    for at, raw in _whole_lines(path):
+        try:
+            line = line_of(raw)
+        except (ValueError, AttributeError, TypeError):
+            raise _damaged_at(path, at) from None
+        if line:
+            put(line, at, len(raw))
 
 
 def _enter_failure(places: Places, path: Path, at: int, raw: bytes) -> None:
@@ -253,9 +255,12 @@ class Reader:
         places = self._places
         answer, failure = places.answers.get(line), places.failures.get(line)
         found = self._at(0, answer)
-        if found is not None and self._outdated(found):
-            self.outdated += 1
-            found = None
+        if found is not None:
+            if self._outdated(found):
+                self.outdated += 1
+                found = None
+            elif failure is None:
+                return found
         if failure is not None and (found is None or places.is_failed_now(line)):
             failed = self._at(1, failure)
             if failed is not None and not self._outdated(failed["record"]):

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import orjson
 
-from batchllm.errors import TransportError
+from batchllm.errors import Phase, TransportError
 from batchllm.protocols import Feed
 from batchllm.types import Call, Json, Reply
 
@@ -59,6 +59,7 @@ class FakeTransport:
         self.most_in_flight = 0
         self._script = script
         self._alive = alive
+        self._aborted = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,6 +68,9 @@ class FakeTransport:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+    async def abort(self) -> None:
+        self._aborted = True
 
     async def send(self, call: Call, feed: Feed | None = None) -> Reply:
         if not self._alive():
@@ -80,6 +84,8 @@ class FakeTransport:
         try:
             for _ in range(LOOP_TURNS + len(self.ledger) % LOOP_TURNS):
                 await asyncio.sleep(0)
+                if self._aborted:
+                    raise TransportError(Phase.SEND, "cut off")
         finally:
             self.in_flight -= 1
         if isinstance(outcome, TransportError):
@@ -95,7 +101,7 @@ def last_user_text(body: Json) -> str:
     """What a chat request asks, as one text: the key under which a script and a ledger know it."""
     messages = body.get("messages") or [{"content": body.get("prompt") or body.get("input") or ""}]
     content = messages[-1]["content"]
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return content if isinstance(content, str) else "".join(part if isinstance(part, str) else part.get("text", "") for part in content)
 
 
 def chat_reply(text: str, *, finish: str = "stop", model: str = "fake") -> Reply:

@@ -136,6 +136,9 @@ class SimulatedEndpoint:
     ) -> None:
         return None
 
+    async def abort(self) -> None:
+        """Nothing to cut: whoever waits here is cancelled."""
+
     async def send(self, call: Call, feed: Feed | None = None) -> Reply:
         loop = self._loop
         found = _LINE.search(call.body)

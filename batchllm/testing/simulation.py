@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from batchllm.endings import Endings
 from batchllm.endpoints import endpoint_for
+from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import GivenFeeder
-from batchllm.engines.local import LocalPool, Outlet
+from batchllm.engines.local import LocalPool
 from batchllm.errors import JobError
-from batchllm.item import Asked, Done, Route
 from batchllm.providers import provider
+from batchllm.route import Route
 from batchllm.settings import Retries
+from batchllm.steps import Asked, Done
 from batchllm.testing.simulated_endpoint import ServerModel, SimulatedEndpoint, Visit
 from batchllm.testing.virtual_clock import VirtualClockLoop, run_virtual
 from batchllm.throttle import Throttle

@@ -70,6 +70,9 @@ class AiohttpTransport:
             self._timer.cancel()
         await self._session.close()
 
+    async def abort(self) -> None:
+        await self._session.close()
+
     async def send(self, call: Call, feed: Feed | None = None) -> Reply:
         attempt = _Attempt(self._loop.time(), self._bounds)
         self._flying.add(attempt)

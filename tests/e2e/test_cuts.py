@@ -16,8 +16,10 @@ import pytest
 
 from batchllm import assembly
 from batchllm.errors import Phase, TransportError
-from batchllm.item import Done, Item, Route
-from batchllm.item import Step as Outcome
+from batchllm.item import Item
+from batchllm.route import Route
+from batchllm.steps import Done
+from batchllm.steps import Step as Outcome
 from batchllm.types import Reply, Request
 from tests.e2e import jumping
 from tests.e2e.trial import conduct, configuration, timed, write_job

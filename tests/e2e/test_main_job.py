@@ -257,3 +257,34 @@ def test_a_terminal_that_takes_no_more_does_not_stop_a_run(command: Command, sim
         os.close(read)
         os.close(write)
     assert len(records(command.folder / "outputs/job/results.jsonl")) == 200
+
+
+PRICES = '[prices.m]\ninput = 1000\noutput = 1000\n'
+
+
+def test_a_budget_is_not_passed_and_the_same_command_with_more_goes_on(command: Command, simulator: str) -> None:
+    command.write("job.jsonl", *lines(60, max_tokens=20))
+    (command.folder / "job.toml").write_text(PRICES)
+    args = ("run", "job.jsonl", "--base-url", simulator, "--model", "m", "--json")
+    first = command(*args, "--max-cost", "0.9")
+    assert first.code == 75
+    assert 0 < first.summary["cost_usd"] <= 0.9
+    assert first.summary["request_counts"]["pending"] > 0
+    again = command(*args, "--max-cost", "0.9")
+    assert (again.code, again.summary["cost_usd"]) == (75, first.summary["cost_usd"])
+    rest = command(*args, "--max-cost", "100")
+    assert rest.summary["request_counts"]["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "prices", "said"),
+    [({}, PRICES, "--assume-max-tokens"), ({"max_tokens": 5}, "", "needs a price"), ({"max_tokens": 5}, PRICES, "")],
+)
+def test_a_budget_that_cannot_be_kept_is_refused_before_anything_is_sent(
+    command: Command, simulator: str, line: dict[str, Any], prices: str, said: str
+) -> None:
+    command.write("job.jsonl", *lines(2, **line))
+    (command.folder / "job.toml").write_text(prices)
+    ended = command("run", "job.jsonl", "--base-url", simulator, "--model", "m", "--max-cost", "1")
+    assert (ended.code == 2) == bool(said)
+    assert said in ended.err

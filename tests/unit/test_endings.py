@@ -6,9 +6,10 @@ import pytest
 
 from batchllm.endings import ALIKE, Endings, duration
 from batchllm.errors import ErrorCode, ExitCode
-from batchllm.item import Again, Done, Halt, Item
+from batchllm.item import Item
 from batchllm.records import Record
 from batchllm.settings import Retries
+from batchllm.steps import Again, Done, Halt
 from batchllm.testing.simulation import request, route
 from batchllm.throttle import Throttle
 from batchllm.types import Kind, Verdict

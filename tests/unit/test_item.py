@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from batchllm.billing import Price
 from batchllm.endpoints import endpoint_for
 from batchllm.errors import ErrorCode, Phase, TransportError
-from batchllm.item import Again, Done, Halt, Item, Route
+from batchllm.item import Item
 from batchllm.providers import provider
+from batchllm.route import Route
 from batchllm.settings import Retries
+from batchllm.steps import Again, Done, Halt
 from batchllm.strictjson import dumps
 from batchllm.types import Kind, Reply, Request, Usage
 from batchllm.validation import from_json_schema

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from batchllm.endpoints import endpoint_for
 from batchllm.errors import ErrorCode, Phase, TransportError
-from batchllm.item import Again, Done, Halt, Onward
 from batchllm.pack import Pack, packed, shares
 from batchllm.records import Record
 from batchllm.settings import Retries
+from batchllm.steps import Again, Done, Halt, Onward
 from batchllm.testing.simulation import route
 from batchllm.types import Json, Reply, Request
 

@@ -1,0 +1,78 @@
+"""`batchllm export`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import orjson
+
+from batchllm.cli.build_command import reading_of
+from batchllm.errors import ExitCode, JobError
+from batchllm.export.exporting import Exported, OpenSink, Wish, export
+from batchllm.journal.manifest import Manifest, read_manifest
+from batchllm.sinks.tables import STDOUT, SinkOptions, sink_for
+from batchllm.sources.tables import open_table
+from batchllm.terminal import say
+
+DEFAULT_NAME = "export.csv"
+
+
+def main(args: Namespace) -> int:
+    path = args.output or args.folder / DEFAULT_NAME
+    write, options = sink_for(path, args.to), SinkOptions(args.table)
+    wish = _wish(args, path)
+    open_sink: OpenSink = lambda columns: write(path, columns, options)  # noqa: E731
+    exported = export(wish, open_sink)
+    if args.json:
+        say(orjson.dumps({"output": str(path), **exported.as_json()}).decode())
+    else:
+        _tell(exported, wish, path)
+    return int(ExitCode.OK)
+
+
+def _wish(args: Namespace, path: Path) -> Wish:
+    manifest = _manifest(args.folder)
+    job = _job(args, manifest)
+    if args.all and job is None:
+        raise JobError(ExitCode.USAGE, "--all needs the job, and it is not where job.json says; name it with --job")
+    if args.on is not None and args.input is None:
+        raise JobError(ExitCode.USAGE, "--on names a column of the input; name the input with --input TABLE")
+    open_input = None
+    if args.input is not None:
+        if path != STDOUT and path.exists() and Path(args.input).exists() and path.samefile(args.input):
+            raise JobError(ExitCode.USAGE, f"-o {path} is the input itself; write the table to another file")
+        reading = reading_of(args)
+        open_input = lambda: open_table(args.input, reading)  # noqa: E731
+    return Wish(args.folder, manifest, job, open_input, args.on, args.explode, args.all, path == STDOUT)
+
+
+def _manifest(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise JobError(ExitCode.BAD_DATA, f"{folder} is no output folder of batchllm: there is no job.json in it")
+    return manifest
+
+
+def _job(args: Namespace, manifest: Manifest) -> Path | None:
+    """The job file: as named, or as job.json names it if it is still there."""
+    if args.job is not None:
+        if not args.job.is_file():
+            raise JobError(ExitCode.BAD_DATA, f"{args.job}: there is no such file")
+        return Path(args.job)
+    named = Path(str(manifest.job.get("path", "")))
+    return named if named.is_file() else None
+
+
+def _tell(done: Exported, wish: Wish, path: Path) -> None:
+    mark = "SIMULATED · " if wish.manifest.simulated else ""
+    rows = f"{done.rows:,} rows, {len(done.columns)} columns"
+    say(f"{mark}{wish.folder} → {path}: {rows}; {done.answered:,} answered, {done.failed:,} failed")
+    if done.pending:
+        say(f"  note      {done.pending:,} lines have no record yet" + ("" if wish.everything else "; --all writes them too"))
+    if done.removed:
+        say(f"  note      {done.removed:,} records belong to lines the job no longer has; they are left out")
+    if done.outdated:
+        say(f"  note      {done.outdated:,} answers were made with other settings; they are left out")
+    if wish.job is None:
+        say("  note      the job is not where job.json says: lines are counted as they were when they were asked")
