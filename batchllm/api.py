@@ -73,7 +73,8 @@ async def _more(queue: asyncio.Queue[Record], asking: asyncio.Future[None]) -> b
     """Wait for a record, or the end of the asking; whether there is one."""
     if queue.empty() and not asking.done():
         getting = asyncio.ensure_future(queue.get())
-        await asyncio.wait({getting, asking}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {getting, asking}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if getting.done():
             queue.put_nowait(getting.result())
         else:

@@ -58,6 +58,8 @@ def count(value: Any) -> int | None:
     """A token count: a non-negative integer, however JSON spelled it (`7`, `7.0`). Never a bool, never a
     string.
     """
+    if type(value) is int:
+        return value if 0 <= value < ABSURD else None
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -82,17 +84,19 @@ def _completed(
 def _prompt(raw: dict[Any, Any]) -> int | None:
     """The whole prompt. Where `input_tokens` stands beside cache counts and no total, it leaves those out."""
     prompt = _first(raw, PROMPT)
-    beside = [count(raw.get(key)) or 0 for key in BESIDE_INPUT]
-    if prompt is None or not any(beside) or "prompt_tokens" in raw or "total_tokens" in raw:
+    if "prompt_tokens" in raw or "total_tokens" in raw:
         return prompt
+    beside = [count(raw.get(key)) or 0 for key in BESIDE_INPUT]
+    if prompt is None:
+        return None
     return prompt + sum(beside)
 
 
 def _first(raw: dict[Any, Any], paths: tuple[Path, ...]) -> int | None:
     for path in paths:
-        value: Any = raw
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if (number := count(value)) is not None:
+        value: Any = raw.get(path[0])
+        if len(path) == 2:
+            value = value.get(path[1]) if isinstance(value, dict) else None
+        if value is not None and (number := count(value)) is not None:
             return number
     return None

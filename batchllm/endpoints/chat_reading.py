@@ -83,6 +83,8 @@ def _message(choice: Json) -> Message:
 
 def _arguments(message: Json) -> list[str]:
     """The arguments of each call, as text whatever they came as. `function_call` is the older form."""
+    if not message.get("tool_calls") and not message.get("function_call"):
+        return []
     calls = [as_dict(call.get("function") or call.get("custom")) for call in dicts(message.get("tool_calls"))]
     if not calls and isinstance(message.get("function_call"), dict):
         calls = [message["function_call"]]

@@ -25,7 +25,10 @@ USAGE_PLACES = (("usage",), ("x_groq", "usage"))
 
 def first_choice(body: Json) -> Json | None:
     """The choice with index 0, wherever it stands; else the first there is."""
-    choices = list(dicts(body.get("choices")))
+    given = body.get("choices")
+    if type(given) is list and len(given) == 1 and type(given[0]) is dict:
+        return given[0]  # nearly every reply
+    choices = list(dicts(given))
     return next((choice for choice in choices if _is_zero(choice.get("index"))), choices[0] if choices else None)
 
 
@@ -40,13 +43,11 @@ def no_choice(body: Json) -> str:
 
 def usage_of(body: Json, choice: Json | None) -> Usage | None:
     """The reply's usage; Moonshot's streams have it in the choice."""
-    for place in USAGE_PLACES:
-        value: Any = body
-        for key in place:
-            value = as_dict(value).get(key)
-        if usage := read_usage(value):
-            return usage
-    return read_usage((choice or {}).get("usage"))
+    return (
+        read_usage(body.get("usage"))
+        or read_usage(as_dict(body.get("x_groq")).get("usage"))
+        or read_usage((choice or {}).get("usage"))
+    )
 
 
 class Growing(Protocol):

@@ -31,7 +31,11 @@ def dicts(value: Any) -> Iterator[Json]:
 
 def first_text(source: Json, names: Iterable[str]) -> str | None:
     """The first of these fields that holds some text."""
-    return next((value for name in names if isinstance(value := source.get(name), str) and value), None)
+    for name in names:
+        value = source.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def bad(sentence: str) -> Answer:

@@ -37,6 +37,8 @@ ALL_REASONING: Problem = (
 
 def problem(finish: str | None) -> Problem | None:
     """What the ending alone says is wrong. A word that is not listed says nothing."""
+    if finish == "stop":
+        return None
     word = (finish or "").lower()
     if word in FILTERED or word.startswith("content_filter"):
         return WITHHELD
@@ -50,7 +52,7 @@ def problem(finish: str | None) -> Problem | None:
 def filtered(choice: Json) -> bool:
     """Azure: `content_filter_results: {"violence": {"filtered": true, …}}` beside the message."""
     results: Json = as_dict(choice.get("content_filter_results"))
-    return any(_flag(result) for result in results.values())
+    return bool(results) and any(_flag(result) for result in results.values())
 
 
 def _flag(result: Any) -> bool:

@@ -17,6 +17,9 @@ class State(IntEnum):
     RETRY = 5  # failed earlier, to be done again in this run
 
 
+_WANTED = frozenset({int(State.PENDING), int(State.RETRY)})
+
+
 class JobIndex:
     """Lines by number and by `custom_id`.
 
@@ -44,10 +47,14 @@ class JobIndex:
         slot = self._slot(key)
         if self._slots[slot]:
             return self._slots[slot]
-        self._extend(line)
-        self._ids[line] = key
-        self._digests[line] = int(digest[:16], 16) if digest else 0
-        self._states[line] = state
+        number = int(digest[:16], 16) if digest else 0
+        if line == len(self._states):  # nearly every line comes right behind the one before
+            self._ids.append(key)
+            self._digests.append(number)
+            self._states.append(state)
+        else:
+            self._extend(line)
+            self._ids[line], self._digests[line], self._states[line] = key, number, state
         self._slots[slot] = line
         self._used += 1
         if self._used * 3 > len(self._slots) * 2:
@@ -72,7 +79,7 @@ class JobIndex:
 
     def wanted(self, line: int) -> bool:
         """Whether the line is still to be sent."""
-        return self._states[line] in (State.PENDING, State.RETRY)
+        return self._states[line] in _WANTED
 
     def set(self, line: int, state: State) -> None:
         self._states[line] = state
@@ -99,7 +106,7 @@ class JobIndex:
         slots, ids = self._slots, self._ids
         mask = len(slots) - 1
         at = key & mask
-        while slots[at] and ids[slots[at]] != key:
+        while (line := slots[at]) and ids[line] != key:
             at = (at + 1) & mask
         return at
 

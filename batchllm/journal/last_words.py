@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 
+from batchllm.journal.envelope import id_and_facts
 from batchllm.journal.index import JobIndex
 from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.journal.replay import MAX_RECORD
@@ -13,14 +14,11 @@ from batchllm.journal.soundness import parsed
 from batchllm.journal.superseded import superseded
 from batchllm.journal.totals import Totals
 from batchllm.sources.raw_lines import TooLong, raw_lines
-from batchllm.strictjson import loads
 from batchllm.types import Json
 
 LAST_ATTEMPTS = 5
 ANSWERED = 1
 """The mark of an answered id; a failed one has the number of its code, from 2 on."""
-_FACTS = b',"error":null,"batchllm":'
-_ID = b'"custom_id":"'
 
 
 class LastWords:
@@ -113,23 +111,6 @@ class LastWords:
     def failures(self) -> Json:
         """The failed ones by code, each group with its last one as an example."""
         return {code: {"count": count, **self._examples[code]} for code, count in self._failed.most_common() if count}
-
-
-def id_and_facts(raw: bytes) -> tuple[str, Json]:
-    """`custom_id` and `batchllm` of a result, without parsing the reply between them where that can be told.
-
-    The words before our facts can stand within them only where a schema has such fields; then what follows the last
-    of them is no JSON document, and the line is parsed as a whole.
-    """
-    start, at = raw.find(_ID, 0, 80) + len(_ID), raw.rfind(_FACTS)
-    name = raw[start : raw.find(b'"', start)]
-    if at > 0 and start >= len(_ID) and b"\\" not in name and raw.endswith(b"}}"):
-        try:
-            return name.decode(), loads(raw[at + len(_FACTS) : -1])
-        except ValueError:
-            pass
-    record = parsed(raw)
-    return str(record["custom_id"]), record["batchllm"]
 
 
 def _in_full(raw: bytes | TooLong) -> bytes:

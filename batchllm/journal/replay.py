@@ -4,54 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from batchllm.errors import ExitCode, JobError
+from batchllm.journal.envelope import id_and_facts
 from batchllm.journal.index import JobIndex, State
 from batchllm.journal.journal import ATTEMPTS, RESULTS
-from batchllm.journal.soundness import damage
+from batchllm.journal.soundness import is_digest
 from batchllm.journal.superseded import mark, superseded
-from batchllm.sources.raw_lines import raw_lines
+from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.strictjson import loads
 from batchllm.tally import fields_of
 from batchllm.types import Json
 
 MAX_RECORD = 1 << 30
+T = TypeVar("T")
 
 
 def records(path: Path) -> Iterator[tuple[int, Json]]:
-    """As `raw_records`, without the bytes."""
-    return ((number, record) for number, _, record in raw_records(path))
+    """Each whole record and its line number; see `whole_lines`."""
+    return ((number, record) for number, _, record in whole_lines(path, _object))
 
 
-def raw_records(path: Path) -> Iterator[tuple[int, bytes, Json]]:
-    """Each whole record with its line number and bytes; an unfinished last line is left out (a run may be writing it).
+def whole_lines(path: Path, read: Callable[[bytes], T]) -> Iterator[tuple[int, bytes, T]]:
+    """Each line with its number, its bytes and what `read` makes of it; none if there is no such file.
 
-    Raises `JobError` (65) for a line in the middle that is no JSON object: the folder is damaged, and going on
-    would buy again what that line held.
+    An unfinished last line is left out (a run may be writing it). Raises `JobError` (65) where `read` raises ValueError,
+    TypeError or KeyError for a line in the middle: the folder is damaged, and going on would buy again what that line held.
     """
-    bad: int | None = None
-    try:
-        for number, raw in raw_lines(path, MAX_RECORD):
-            if bad is not None:
-                raise damaged(path, bad)
-            if not raw:
-                continue
-            try:
-                record = loads(raw) if isinstance(raw, bytes) else None
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                bad = number
-                continue
-            assert isinstance(raw, bytes)
-            yield number, raw, record
-    except JobError as error:
-        if not path.exists():
-            return
-        raise error
-    if bad is not None and _ends_whole(path):
+    if not path.exists():
+        return
+    bad = 0
+    for number, raw in raw_lines(path, MAX_RECORD):
+        if bad:
+            raise damaged(path, bad)
+        if not raw:
+            continue
+        try:
+            value = read(_bytes(raw))
+        except (ValueError, TypeError, KeyError):
+            bad = number
+            continue
+        assert isinstance(raw, bytes)
+        yield number, raw, value
+    if bad and _ends_whole(path):
         raise damaged(path, bad)
+
+
+def _bytes(raw: bytes | TooLong) -> bytes:
+    if isinstance(raw, TooLong):
+        raise ValueError("above the cap")
+    return raw
+
+
+def _object(raw: bytes) -> Json:
+    value = loads(raw)
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value
 
 
 def damaged(path: Path, line: int) -> JobError:
@@ -104,10 +114,13 @@ class Replay:
         for key, record in superseded(folder):
             moved.add(key)
             self._spent(record)
-        for number, raw, record in raw_records(folder / RESULTS):
+        path = folder / RESULTS
+        for number, raw, (custom_id, facts) in whole_lines(path, id_and_facts):
+            if type(facts) is not dict or not is_digest(facts.get("digest")):
+                raise damaged(path, number)
             if not moved or mark(raw) not in moved:
-                self._spent(record)
-            self._result(folder / RESULTS, number, record)
+                self._spent({"batchllm": facts})
+            self._result(custom_id, facts)
         for _, note in records(folder / ATTEMPTS):
             final = note.get("record")
             self._spent(final if isinstance(final, dict) else note)
@@ -116,16 +129,14 @@ class Replay:
             if self._index.state(line) is State.FAILED:
                 self._failed(line, record)
 
-    def _result(self, path: Path, number: int, record: Json) -> None:
-        if damage(record) is not None:
-            raise damaged(path, number)
-        line = self._index.find(record["custom_id"])
+    def _result(self, custom_id: str, facts: Json) -> None:
+        line = self._index.find(custom_id)
         if not line:
-            self._remove(record["custom_id"])
+            self._remove(custom_id)
             return
         if self._index.state(line) is State.DONE:
             self.superseded += 1
-        current = self._current(line, record["batchllm"])
+        current = self._current(line, facts)
         self.changed += not current
         self._index.set(line, State.DONE if current else State.PENDING)
 

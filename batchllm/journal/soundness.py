@@ -41,10 +41,12 @@ def damage(record: Json) -> str | None:
     facts = record.get("batchllm")
     if type(facts) is not dict:
         return "there is nothing under 'batchllm'"
-    digest = facts.get("digest")
-    if type(digest) is not str or not _is_digest(digest):
-        return "batchllm.digest is no digest"
-    return None
+    return None if is_digest(facts.get("digest")) else "batchllm.digest is no digest"
+
+
+def is_digest(value: Any) -> bool:
+    """Whether this is how a line's content is written in its record: 32 hex digits."""
+    return type(value) is str and _is_digest(value) is not None
 
 
 def note_damage(note: Json) -> str | None:

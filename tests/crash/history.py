@@ -12,7 +12,7 @@ import random
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,8 @@ from batchllm.pipeline import Run
 from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, chat_reply, error_reply, whole_lines
 from batchllm.testing.promises import strict
 from batchllm.types import Json, Reply
-from tests.crash.lives import DIED, Life, job_of
-from tests.crash.scenes import CONCURRENCY, Scene, line
+from tests.crash.lives import DIED, Life
+from tests.crash.scenes import Scene, line
 from tests.crash.trial import SHM
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
@@ -40,6 +40,8 @@ _STOPPED = frozenset({130, 143})
 
 Mark = tuple[str, str]
 """What an answer answers: the text and the model."""
+Answers = Counter[tuple[str, Mark]]
+"""Answers by `custom_id` and what they answer."""
 
 
 def answer(text: str, nth: int, body: Json) -> Reply | TransportError:
@@ -79,6 +81,11 @@ class Job:
         text = self.texts[self._present(at)]
         self.made += 1
         self.texts[f"doc-{self.made}"] = text
+
+    def insert(self) -> None:
+        """A new line before all others."""
+        self.made += 1
+        self.texts = {f"doc-{self.made}": f"doc {self.made} v0", **self.texts}
 
     def edit(self, at: int) -> None:
         custom_id = self._present(at)
@@ -134,7 +141,7 @@ class Standing:
 
     lines: dict[str, bytes]
     answers: dict[str, Mark]
-    every: Counter[Mark]
+    every: Answers
     failed: frozenset[tuple[str, Mark]]
 
 
@@ -175,11 +182,11 @@ class History:
     def standing(self) -> Standing:
         lines: dict[str, bytes] = {}
         answers: dict[str, Mark] = {}
-        every: Counter[Mark] = Counter()
+        every: Answers = Counter()
         for raw in (*_documents(self.folder / "results.jsonl"), *_rescued(self.folder, b"results.jsonl ")):
             custom_id = strict(raw)["custom_id"]
             lines[custom_id], answers[custom_id] = raw, _mark(raw)
-            every[_mark(raw)] += 1
+            every[custom_id, _mark(raw)] += 1
         notes = (*_documents(self.folder / "attempts.jsonl"), *_rescued(self.folder, b"attempts.jsonl "))
         failed = frozenset((strict(raw)["custom_id"], _mark(raw)) for raw in notes if b'"record"' in raw)
         return Standing(lines, answers, every, failed)
@@ -223,7 +230,6 @@ class History:
             self.disk = PowerLossDisk()  # it knows files by their paths, and these have moved
         if power is not None:
             lost += self._cut_power(power)
-            before = Standing({}, {}, before.every, before.failed) if not storage.struck else before
         if self._manifest_model() == flags["model"]:
             self.accepted[flags["model"]] = accepted
         self._code(code, storage, fault, refused, cancel_after or drain_after)
@@ -232,7 +238,7 @@ class History:
         self._nothing_again(before, bought, failed, accepted, bool(flags.get("retry_failed")), moved or refused)
         if code in (0, 1):
             self._complete(accepted)
-            assert power is not None or not self._left(), f"left behind: {self._left()}"
+            assert storage.struck or power or not self._left(), f"left behind: {self._left()}"
         self.steps += 1
         self.lives += 1
         return code
@@ -282,10 +288,9 @@ class History:
         assert not (durable - after), f"synced and lost: {durable - after}"
         return sum((every - durable).values())
 
-    def _durable(self) -> Counter[Mark]:
+    def _durable(self) -> Answers:
         """The answers that an fsync has confirmed."""
-        results = self.disk.synced(self.folder / "results.jsonl").split(b"\n")[:-1]
-        return Counter(_mark(raw) for raw in results if _whole(raw))
+        return _answers(self.disk.synced(self.folder / "results.jsonl").split(b"\n")[:-1])
 
     # -- promises -----------------------------------------------------------------------------------------------------
 
@@ -309,7 +314,8 @@ class History:
                 if current and before.answers[custom_id][1] in accepted:
                     assert after.lines.get(custom_id) == raw, f"{custom_id}: its record was lost or changed"
         paid = self.bought - bought
-        unwritten = sum((paid - (after.every - before.every)).values())
+        written = Counter(mark for _, mark in (after.every - before.every).elements())
+        unwritten = sum((paid - written).values())
         assert unwritten <= lost, f"{unwritten} answers were bought in vain, at most {lost} may be"
         self.repeats += unwritten
         self.bound += lost
@@ -369,9 +375,12 @@ def _rescued(folder: Path, prefix: bytes) -> Iterator[bytes]:
     return (raw.removeprefix(prefix) for raw in lines if raw.startswith(prefix))
 
 
-def _files(folder: Path) -> Counter[Mark]:
-    raws = (*_documents(folder / "results.jsonl"), *_rescued(folder, b"results.jsonl "))
-    return Counter(_mark(raw) for raw in raws)
+def _files(folder: Path) -> Answers:
+    return _answers((*_documents(folder / "results.jsonl"), *_rescued(folder, b"results.jsonl ")))
+
+
+def _answers(raws: Iterable[bytes]) -> Answers:
+    return Counter((strict(raw)["custom_id"], _mark(raw)) for raw in raws if _whole(raw))
 
 
 def _whole(raw: bytes) -> bool:
@@ -391,6 +400,3 @@ def history() -> Iterator[History]:
     """A new folder in memory, and no pause between knocks at a lock that is taken."""
     with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as place, mock.patch.object(lock, "PAUSE_S", 0.0):
         yield History(Path(place))
-
-
-__all__ = ["CONCURRENCY", "ERRORS", "History", "Job", "history", "job_of"]

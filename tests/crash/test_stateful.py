@@ -6,12 +6,13 @@ import contextlib
 import random
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from batchllm.testing import Fault
-from tests.crash.history import CONCURRENCY, ERRORS, history
+from tests.crash.history import ERRORS, history
+from tests.crash.scenes import CONCURRENCY
 from tests.crash.sweeps import Counts
 
 CALLS = st.integers(1, 130)
@@ -96,6 +97,11 @@ class Folder(RuleBasedStateMachine):
         if self.history.job.made < 60:
             self.history.job.twin(at)
 
+    @rule()
+    def insert(self):
+        if self.history.job.made < 60:
+            self.history.job.insert()
+
     @rule(at=NUMBERS)
     def remove(self, at):
         self.history.job.remove(at)
@@ -113,15 +119,16 @@ class Folder(RuleBasedStateMachine):
         self.history.standing()
 
 
-def live(examples: int, steps: int) -> Counts:
-    """So many histories of so many steps each; raises AssertionError with the shortest one that breaks a promise."""
+def live(examples: int, steps: int, *, shrink: bool = True) -> Counts:
+    """So many histories of so many steps each; raises AssertionError with one that breaks a promise, made short."""
     Folder.counts = Counts()
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     checks = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
     run_state_machine_as_test(
         Folder,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, derandomize=True, database=None, deadline=None,
-            suppress_health_check=checks,
+            suppress_health_check=checks, phases=phases,
         ),
     )  # fmt: skip
     return Folder.counts
@@ -136,3 +143,18 @@ def test_every_promise_holds_after_every_step():
 @pytest.mark.sweep
 def test_every_promise_holds_after_every_of_many_steps():
     assert live(2000, 40).points > 20_000
+
+
+def test_lines_that_moved_are_not_taken_for_others():
+    with history() as made:
+        made.run()
+        made.job.insert()
+        made.job.reverse()
+        made.run()
+
+
+def test_a_line_that_repeats_another_is_asked_all_the_same():
+    with history() as made:
+        made.run()
+        made.job.twin(0)
+        made.run()
