@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
-        while (end := _end(self._rest)) and len(self._rest) >= end:
+        while (end := request_end(self._rest)) and len(self._rest) >= end:
             self._rest = self._rest[end:]
             if self._latency_s:
                 self._loop.call_later(self._latency_s, self._transport.write, self._answer)
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(self._answer)
 
 
-def _end(data: bytes) -> int:
+def request_end(data: bytes) -> int:
     """Where the first request in `data` ends; 0 while its header is not whole."""
     head = data.find(b"\r\n\r\n")
     if head < 0:

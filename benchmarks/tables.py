@@ -47,24 +47,27 @@ def write_table(path: Path, rows: int) -> None:
 
 def record(number: int) -> bytes:
     parsed = {
-        "label": "good", "score": number / 7, "count": number, "urgent": number % 2 == 0, "summary": None if number % 3 else "short",
+        "label": "good", "score": number / 7, "count": number, "urgent": number % 2 == 0,
+        "summary": None if number % 3 else "short",
         "party": {"name": f"party {number}", "city": "Köln"}, "tags": ["a", "b"],
     }  # fmt: skip
     usage = {"prompt_tokens": 80, "completion_tokens": 20, "total_tokens": 100}
     message = {"role": "assistant", "content": orjson.dumps(parsed).decode(), "refusal": None, "annotations": []}
     body = {
         "id": f"chatcmpl-{number:020d}", "object": "chat.completion", "created": 1735689600, "model": "instant",
-        "system_fingerprint": "fp_0123456789", "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+        "system_fingerprint": "fp_0123456789",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": usage,
     }  # fmt: skip
     facts = {
-        "line": number, "digest": DIGEST, "settings": SETTINGS, "usage": {**usage, "cached_tokens": 0, "reasoning_tokens": None},
+        "line": number, "digest": DIGEST, "settings": SETTINGS,
+        "usage": {**usage, "cached_tokens": 0, "reasoning_tokens": None},
         "attempts": 1, "latency_s": 0.5, "ttft_s": None, "cost_usd": 0.00021, "provider": "custom", "metadata": {"row": number},
         "parsed": parsed,
     }  # fmt: skip
     response = {"status_code": 200, "request_id": f"req_{number:016d}", "body": body}
-    line = {"id": f"batch_req_{number:024d}", "custom_id": f"row-{number}", "response": response, "error": None, "batchllm": facts}
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    head = {"id": f"batch_req_{number:024d}", "custom_id": f"row-{number}"}
+    return orjson.dumps({**head, "response": response, "error": None, "batchllm": facts}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def write_folder(folder: Path, job: Path, rows: int, *, shuffled: bool) -> None:
@@ -84,7 +87,8 @@ def row(name: str, rows: int, measured: Cost) -> str:
     rate = rows / measured.wall_s
     cpu = rows / measured.cpu_s
     peak = measured.peak / 2**20
-    return f"{name:<16}{rows:>10,} rows {measured.wall_s:7.1f} s  {rate:>9,.0f} rows/s  ({cpu:,.0f} a CPU second)  {peak:6.0f} MiB at the peak"
+    speed = f"{measured.wall_s:7.1f} s  {rate:>9,.0f} rows/s  ({cpu:,.0f} a CPU second)"
+    return f"{name:<16}{rows:>10,} rows {speed}  {peak:6.0f} MiB at the peak"
 
 
 def measure(rows: int, formats: list[str], *, shuffled: bool) -> None:

@@ -18,6 +18,8 @@ examples:
   the first ten lines only, then everything (finished lines are never asked twice)
       batchllm run reviews.jsonl --limit 10
       batchllm run reviews.jsonl
+  each row of a table, by a prompt template: the job is built first (`batchllm build --help` tells more)
+      batchllm run reviews.csv --prompt 'Translate into English: {{ text }}' --model gpt-4o-mini
   after any stop, crash or deadline, go on where it stopped: the same command again
 
 exit codes: 0 every line answered · 1 some failed for good · 2 bad usage, nothing sent · 65 no usable line, or the
@@ -121,6 +123,8 @@ def _pace(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
+    from batchllm.cli import table_arguments
+
     parser.epilog = _RUN_EXAMPLES
     _job(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="the output folder (default: outputs/<job's stem>)")
@@ -136,6 +140,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--strict", action="store_true", default=None, help="send nothing if any line is bad (exit 65)")
     group.add_argument("--ordered", action="store_true", default=None, help="also write results.ordered.jsonl in the job's order")
     group.add_argument("--dry-run", action="store_true", help="read, check and count everything; send nothing")
+    table_arguments.run_table(parser)
     _output(parser)
 
 

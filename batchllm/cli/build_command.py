@@ -1,4 +1,4 @@
-"""`batchllm build`, and what `batchllm run TABLE` does first."""
+"""`batchllm build`."""
 
 from __future__ import annotations
 
@@ -28,30 +28,14 @@ def main(args: Namespace) -> int:
     return int(ExitCode.SOME_FAILED if built.bad_rows else ExitCode.OK)
 
 
-def asked_for(args: Namespace) -> bool:
-    """Whether `run` got a table rather than a job."""
-    return args.template is not None or args.prompt is not None
-
-
-def job_for_run(args: Namespace, folder: Path) -> Path:
-    """`batchllm run TABLE --template T`: build the job beside the output folder, and tell what became of the rows.
-
-    The same table and template make the same job, byte by byte: running again goes on.
-    """
-    job = folder.with_name(folder.name + ".jsonl")
-    built = write_job(args, str(args.job), job, None, strict=bool(args.strict))
-    if built.bad_rows or not args.quiet:
-        tell(built, str(args.job), job)
-    return job
-
-
 def write_job(args: Namespace, table: str, job: Path, limit: int | None, *, strict: bool) -> Built:
     """Write the whole job or leave the old one. Raises `JobError` (2, 65, 74)."""
     recipe = recipe_of(args)
     choice = Choice(limit, args.sample, args.seed)
 
     def made(take: Callable[[bytes], object]) -> Built:
-        built = build(open_table(table, reading_of(args)), recipe, choice, take)
+        with open_table(table, reading_of(args)) as opened:
+            built = build(opened, recipe, choice, take)
         if not built.lines or (strict and built.bad_rows):
             tell(built, table, None)
             why = "--strict refuses a table with bad rows" if built.lines else f"{table}: no row of it can be asked"

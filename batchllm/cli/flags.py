@@ -35,4 +35,6 @@ def folder_for(args: Namespace) -> Path:
     if args.output is not None:
         return Path(args.output)
     name = str(args.job.name).removesuffix(".gz").removesuffix(".jsonl")
+    if getattr(args, "template", None) is not None or getattr(args, "prompt", None):  # a table, whatever its ending
+        name = Path(name.partition("?")[0]).stem
     return Path("outputs") / name

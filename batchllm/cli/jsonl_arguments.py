@@ -44,8 +44,13 @@ def _stats(parser: argparse.ArgumentParser) -> None:
 
 def _validate(parser: argparse.ArgumentParser) -> None:
     _file(parser)
-    parser.add_argument("--as", dest="kind", choices=("job", "openai", "json"), default="job",
-                        help="what each line has to be: a line of a job (default), one the Batch API takes, any JSON object")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=("job", "openai", "json"),
+        default="job",
+        help="what each line has to be: a line of a job (default), one the Batch API takes, any JSON object",
+    )
     parser.add_argument("--model", metavar="M", help="the model of lines that name none")
     parser.add_argument("--schema", metavar="FILE.json", help="each line has to hold to this JSON Schema too")
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON")
@@ -56,14 +61,18 @@ def _split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lines", type=_count, metavar="N", help="at most N lines a part")
     parser.add_argument("--bytes", type=_size, metavar="SIZE", help="at most so many bytes a part: 200M, 1G")
     parser.add_argument("--parts", type=_count, metavar="N", help="N parts, the lines dealt out in turn")
-    parser.add_argument("-o", "--output", type=Path, metavar="STEM", help="writes STEM-00001.jsonl … (default: the file's name)")
+    parser.add_argument("-o", "--output", type=Path, metavar="STEM", help="writes STEM-00001.jsonl … (default: FILE's name)")
 
 
 def _merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     _output(parser)
-    parser.add_argument("--repeated", choices=("refuse", "first", "keep"), default="refuse",
-                        help="what to do about a custom_id that stood before: refuse (default), keep the first, keep all")
+    parser.add_argument(
+        "--repeated",
+        choices=("refuse", "first", "keep"),
+        default="refuse",
+        help="what to do about a custom_id that stood before: refuse (default), keep the first, keep all",
+    )
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -76,12 +85,12 @@ def _sample(parser: argparse.ArgumentParser) -> None:
 def _diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", type=Path, metavar="BEFORE")
     parser.add_argument("after", type=Path, metavar="AFTER", help="(- for stdin)")
-    parser.add_argument("--ignore", action="append", default=[], metavar="FIELD", help="a field that does not count; repeatable")
+    parser.add_argument("--ignore", action="append", default=[], metavar="FIELD", help="a field not to count; repeatable")
     parser.add_argument("--json", action="store_true", help="print each change as a line of JSON")
 
 
 def _set(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="FIELD=VALUE", help="fields by dotted names, then the file (default: stdin)")
+    parser.add_argument("words", nargs="*", metavar="FIELD=VALUE", help="fields by dotted names, then a file (default: stdin)")
     parser.add_argument("--delete", action="append", default=[], metavar="FIELD", help="take this field away; repeatable")
     _output(parser)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchllm.assembly import parts, simulated_endpoint
+from batchllm.cli.build_asked import asked_for, job_for_run
 from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
 from batchllm.cli.flags import configuration_for, folder_for
@@ -35,10 +36,13 @@ DESCRIPTORS_BESIDE = 64
 def main(args: Namespace) -> int:
     _log(args.log_level)
     args.job = spooled(args.job, args.output)
+    configuration, folder = configuration_for(args), folder_for(args)
+    bad_rows = 0
+    if asked_for(args):
+        args.job, bad_rows = job_for_run(args, folder)
     if args.dry_run:
-        return check_report(args, configuration_for(args))
-    configuration = _within_descriptors(configuration_for(args))
-    folder = folder_for(args)
+        return check_report(args, configuration)
+    configuration = _within_descriptors(configuration)
     with simulated_endpoint(configuration) as address, served(configuration, folder) as server:
         address = server.base_url if server is not None else address
         run = Run(parts(configuration, args.job, folder, command=command_line(), base_url=address))
@@ -53,7 +57,8 @@ def main(args: Namespace) -> int:
         say(f"batchllm: {run.ending}")
     if args.json:
         _print_json(summary)
-    return int(summary["ended"]["exit_code"])
+    code = int(summary["ended"]["exit_code"])
+    return int(ExitCode.SOME_FAILED) if bad_rows and code == ExitCode.OK else code
 
 
 def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:
@@ -86,7 +91,9 @@ def _introduce(run: Run) -> None:
         say("SIMULATED: the answers come from the embedded endpoint; nothing is sent anywhere and nothing is billed")
     bad = f", {found.bad_count} bad" if found.bad_count else ""
     skipped = f", {run.tally.skipped} done before" if run.tally.skipped else ""
-    say(f"{facts.job}: {found.total} lines{bad}{skipped}, {run.pending} to ask → {facts.endpoint} ({facts.model or 'model per line'})")
+    say(
+        f"{facts.job}: {found.total} lines{bad}{skipped}, {run.pending} to ask → {facts.endpoint} ({facts.model or 'model per line'})"
+    )
     for one in found.bad:
         say(f"  line {one.line}: {one.message}")
     if found.bad_count > len(found.bad):

@@ -16,9 +16,9 @@ def build(parser: argparse.ArgumentParser) -> None:
         "  batchllm build reviews.csv -o sweep.jsonl --template prompts/label --sweep temperature=0.1,0.7 --sweep model=a,b\n"
         "  batchllm build 'shop.db?select id, text from reviews' -o shop.jsonl --prompt '{{ text }}' --sample 2 --seed 1\n\n"
         "TABLE is a CSV, TSV, JSONL, Parquet, Excel, SQLite or DuckDB file, a folder of text files (columns name, path, text)\n"
-        "or a Hugging Face dataset on disk; - is stdin. A template is Jinja2: a column it uses may not be empty, unless it asks\n"
-        "first ({% if notes %}) or has a default; {{ row[\"Unit price\"] }} is for columns with odd names. A template folder\n"
-        "holds user.j2, and if wanted system.j2 and examples.jsonl ({\"user\": …, \"assistant\": …} a line).\n\n"
+        "or a Hugging Face dataset on disk; - is stdin. A template is Jinja2: a column it uses may not be empty, unless\n"
+        'it asks first ({% if notes %}) or has a default; {{ row["Unit price"] }} is for odd names. A template folder\n'
+        'holds user.j2, and if wanted system.j2 and examples.jsonl ({"user": …, "assistant": …} a line).\n\n'
         "exit codes: 0 every row is in the job · 1 some rows are bad, told and left out · 2 bad usage · 65 no usable row ·\n"
         "  74 the disk failed"
     )
@@ -38,7 +38,7 @@ def run_table(parser: argparse.ArgumentParser) -> None:
 
 
 def _template(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("from rows to prompts")
+    group = parser.add_argument_group("from rows to prompts")  # of `build`, and of `run` on a table
     group.add_argument("--template", type=Path, metavar="FILE | DIR", help="a Jinja2 prompt, or a folder with user.j2")
     group.add_argument("--prompt", metavar="TEXT", help="the prompt itself: 'Translate: {{ text }}'")
     group.add_argument("--system", metavar="TEXT", help="the system prompt, a template too")
@@ -52,7 +52,7 @@ def _template(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another sample (default: 0)")
 
 
-def _reading(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+def _reading(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading the table")
     group.add_argument("--format", choices=FORMATS, help="what the table is, where its name does not say")
     group.add_argument("--query", metavar="SQL", help="the rows of a SQLite or DuckDB file")
@@ -68,15 +68,15 @@ def export(parser: argparse.ArgumentParser) -> None:
         "  batchllm export outputs/reviews -o answers.csv\n"
         "  batchllm export outputs/reviews -o answers.jsonl --input reviews.csv\n"
         "  batchllm export outputs/reviews -o answers.csv --input reviews.csv --on id --all\n\n"
-        "One row for each line of the job that has a record, in the job's order: custom_id, line, the input's columns, answer,\n"
+        "One row for each line of the job with a record, in the job's order: custom_id, line, the input's columns, answer,\n"
         "parsed.FIELD for every field of the schema, reasoning, tokens, cost_usd, attempts, latency_s, error_code,\n"
         "error_message. The ending says what is written: csv, tsv, jsonl, parquet, xlsx, or a table in a duckdb file.\n"
         "Text that a spreadsheet would run as a formula gets a ' in front in CSV, and is marked as text in Excel.\n\n"
         "exit codes: 0 exported · 2 bad usage · 65 no output folder, or damaged · 74 the disk failed"
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="what to write (default: DIR/export.csv; - is stdout)")
-    parser.add_argument("--to", choices=("csv", "tsv", "jsonl", "parquet", "xlsx", "duckdb"), help="where the name does not say")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the table (default: DIR/export.csv; - is stdout)")
+    parser.add_argument("--to", choices=("csv", "tsv", "jsonl", "parquet", "xlsx", "duckdb"), help="if the name does not say")
     parser.add_argument("--job", type=Path, metavar="JOB.jsonl", help="the job, where it is no longer where job.json says")
     parser.add_argument("--input", metavar="TABLE", help="the table the job was built from: its columns are put beside")
     parser.add_argument("--on", metavar="COLUMN", help="the input's column that holds the custom_id (default: by row number)")

@@ -62,7 +62,7 @@ class Exchange:
         """One request of the line. Raises `GateClosed` where it may not be sent any more, or nobody waited for its reply."""
         throttle = self._throttle
         tokens = item.token_estimate() if throttle.counts_tokens else 0.0
-        money = await self._spending.afford(item)
+        money = await self._spending.afford(item) if self._spending.limited else 0.0
         try:
             await self._gate.enter(tokens, again=again)
         except BaseException:

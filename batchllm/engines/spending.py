@@ -28,11 +28,15 @@ class Spending:
         self._open = 0
         self._settled = asyncio.Event()
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a budget at all."""
+        return self._budget is not None
+
     async def afford(self, item: Asked) -> float:
         """Wait until the request fits; what was set aside for it. Raises `GateClosed` once none fits any more."""
         budget = self._budget
-        if budget is None:
-            return 0.0
+        assert budget is not None
         ceiling = 0 if item.request.url.endswith(READS_ONLY) else self._ceiling
         amount = worst_cost(item.body, self._route.prices(item.body.get("model", "")), ceiling)
         if amount is None:

@@ -28,7 +28,8 @@ class Cells:
             if name != without
         ]
         self._without = without
-        self.width = 1 if shape.kind is not _OBJECT else sum(1 if sub is None else sub.width for *_, sub in self._fields)
+        widths = [1 if sub is None else sub.width for *_, sub in self._fields]
+        self.width: int = sum(widths) if shape.kind is _OBJECT else 1
         self._nulls = [None] * self.width
 
     def fill(self, value: Any, out: list[Any]) -> None:

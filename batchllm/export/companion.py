@@ -22,7 +22,7 @@ class Companion:
 
     def __init__(self, open_input: Open, on: str | None) -> None:
         self._open, self._on = open_input, on
-        self._rows = None if on else iter(open_input().rows)
+        self._table = None if on else open_input()
         self._current: Row | None = None
         self._at = 0
         self._store: _Store | None = None
@@ -41,9 +41,9 @@ class Companion:
         return self._ahead(number)
 
     def _ahead(self, number: int) -> Json | None:
-        assert self._rows is not None
+        assert self._table is not None
         while self._at < number:
-            row = next(self._rows, None)
+            row = next(self._table.rows, None)
             if row is None:
                 return None
             self._at = row.number
@@ -52,10 +52,13 @@ class Companion:
 
     def _stored(self) -> _Store:
         if self._store is None:
-            self._store = _Store(self._open(), self._on)
+            with self._open() as table:
+                self._store = _Store(table, self._on)
         return self._store
 
     def close(self) -> None:
+        if self._table is not None:
+            self._table.release()
         if self._store is not None:
             self._store.close()
 
@@ -78,8 +81,9 @@ class _Store:
         self._base.execute("commit")
 
     def get(self, key: str) -> Json | None:
-        found = self._base.execute("select cells from rows where key = ?", (key.encode("utf-8", "replace").decode(),)).fetchone()
-        return None if found is None else loads(found[0])  # type: ignore[no-any-return]
+        asked = (_sayable(key),)
+        found = self._base.execute("select cells from rows where key = ?", asked).fetchone()
+        return None if found is None else loads(found[0])
 
     def close(self) -> None:
         self._base.close()
@@ -93,4 +97,9 @@ def _key(row: Row, on: str | None) -> str:
     value: Any = row.values.get(on)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip().encode("utf-8", "replace").decode()
+    return _sayable(str(value).strip())
+
+
+def _sayable(text: str) -> str:
+    """A text SQLite takes: without lone surrogates."""
+    return text.encode("utf-8", "replace").decode()

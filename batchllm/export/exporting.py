@@ -1,4 +1,4 @@
-"""The export on one page: find the records, learn the columns, write the rows; once more with every value seen if one strays."""
+"""The export on one page: find the records, learn the columns, write the rows; once more, all values seen, if one strays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from batchllm.errors import ExitCode, JobError
 from batchllm.export.cells import StrayError
 from batchllm.export.companion import Companion, Open
-from batchllm.export.places import Places, Reader, job_line_id, located
+from batchllm.export.places import Places, job_line_id, located
+from batchllm.export.reader import Reader
 from batchllm.export.rows import RowMaker, Shapes
 from batchllm.export.shape import Column, Shape, merged, of_schema
 from batchllm.journal.manifest import Manifest
@@ -163,10 +164,10 @@ def _shapes(wish: Wish, places: Places, promised: Shape, seen: int | None) -> Sh
 
 def _input_shape(open_input: Open, seen: int | None) -> Shape:
     """One column for each of the table's, whatever its cells hold."""
-    table = open_input()
-    shape = Shape(fields={name: Shape(flat=True) for name in table.columns or ()})
-    for row in islice(table.rows, seen):
-        if isinstance(row, Row):
-            for name, value in row.values.items():
-                shape.fields.setdefault(name, Shape(flat=True)).see(value)
+    with open_input() as table:
+        shape = Shape(fields={name: Shape(flat=True) for name in table.columns or ()})
+        for row in islice(table.rows, seen):
+            if isinstance(row, Row):
+                for name, value in row.values.items():
+                    shape.fields.setdefault(name, Shape(flat=True)).see(value)
     return shape

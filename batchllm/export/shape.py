@@ -163,8 +163,9 @@ def _resolved(schema: Any, root: Json) -> Json:
 def merged(one: Shape, other: Shape) -> Shape:
     """A shape that holds what either holds."""
     if one.kind is Kind.OBJECT is other.kind:
-        names = dict.fromkeys([*one.fields, *other.fields])
-        return Shape(Kind.OBJECT, {name: merged(one.fields.get(name, Shape()), other.fields.get(name, Shape())) for name in names})
+        mine, theirs = one.fields, other.fields
+        names = dict.fromkeys([*mine, *theirs])
+        return Shape(Kind.OBJECT, {name: merged(mine.get(name, Shape()), theirs.get(name, Shape())) for name in names})
     kind = joined(one.kind, other.kind)
     kept = one if one.kind is kind else other
     items = one.items if other.items is None else other.items if one.items is None else merged(one.items, other.items)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from batchllm.errors import ExitCode, JobError
 from batchllm.journal.index import JobIndex, State
 from batchllm.jsonl.streams import custom_id, lines, parsed
 from batchllm.strictjson import canonical
@@ -44,24 +46,25 @@ class Difference:
 
 def differences(before: Path, after: Path, found: Difference, *, ignore: frozenset[str] = frozenset()) -> Iterator[Change]:
     """Every change, those of `after` in its order, then what was removed. `before` is read again where lines changed, so it is
-    a file; about 35 bytes a line of memory. Of several lines with one id, the last counts in `before`.
+    a file; about 35 bytes a line of memory. Of several lines with one id, the first counts in `before`.
     """
-    index, at = _read(before, ignore)
-    for number, raw in lines(after):
-        values = _without(parsed(after, number, raw), ignore)
-        name = custom_id(values, number)
-        line = index.find(name)
-        if not line:
-            yield _counted(found, Change("added", name, number))
-            continue
-        same = index.same(line, _digest(values))
-        index.set(line, State.DONE)
-        if same:
-            found.same += 1
-        else:
-            yield _counted(found, Change("changed", name, number, tuple(_changed(at(line, ignore), values))))
-    for line in index.lines(State.PENDING):
-        yield _counted(found, Change("removed", custom_id(at(line, ignore), line), line))
+    with closing(_Before(before, ignore)) as known:
+        index = known.index
+        for number, raw in lines(after):
+            values = _without(parsed(after, number, raw), ignore)
+            name = custom_id(values, number)
+            line = index.find(name)
+            if not line:
+                yield _counted(found, Change("added", name, number))
+                continue
+            same = index.same(line, _digest(values))
+            index.set(line, State.DONE)
+            if same:
+                found.same += 1
+            else:
+                yield _counted(found, Change("changed", name, number, tuple(_changed(known.at(line), values))))
+        for line in index.lines(State.PENDING):
+            yield _counted(found, Change("removed", custom_id(known.at(line), line), line))
 
 
 def _counted(found: Difference, change: Change) -> Change:
@@ -69,28 +72,30 @@ def _counted(found: Difference, change: Change) -> Change:
     return change
 
 
-def _read(path: Path, ignore: frozenset[str]) -> tuple[JobIndex, Callable[[int, frozenset[str]], Json]]:
-    index = JobIndex()
-    spots = array("q", [0])
-    file = path.open("rb")
-    offset = 0
-    for number, raw in enumerate(file, 1):
-        spots.append(offset)
-        offset += len(raw)
-        if raw.isspace():
-            continue
-        values = _without(parsed(path, number, raw), ignore)
-        name = custom_id(values, number)
-        earlier = index.add(number, name, _digest(values))
-        if earlier:
-            spots[earlier] = spots[number]
-            index._digests[earlier] = int(_digest(values)[:16], 16)
+class _Before:
+    """The first file: its ids and digests by line, and each line again when asked for."""
 
-    def at(line: int, ignored: frozenset[str]) -> Json:
-        file.seek(spots[line])
-        return _without(parsed(path, line, file.readline()), ignored)
+    def __init__(self, path: Path, ignore: frozenset[str]) -> None:
+        if path.suffix == ".gz":
+            raise JobError(ExitCode.USAGE, f"{path}: unpack it first, lines of it are looked up by their place")
+        self.index = JobIndex()
+        self._path, self._ignore = path, ignore
+        self._spots = array("q", [0])
+        self._file = path.open("rb")
+        offset = 0
+        for number, raw in enumerate(self._file, 1):
+            self._spots.append(offset)
+            offset += len(raw)
+            if not raw.isspace():
+                values = _without(parsed(path, number, raw), ignore)
+                self.index.add(number, custom_id(values, number), _digest(values))
 
-    return index, at
+    def at(self, line: int) -> Json:
+        self._file.seek(self._spots[line])
+        return _without(parsed(self._path, line, self._file.readline()), self._ignore)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _without(values: Json, ignore: frozenset[str]) -> Json:

@@ -43,7 +43,7 @@ class Change:
 
 
 def changes(assignments: Sequence[str], deleted: Sequence[str]) -> list[Change]:
-    """`temperature=0` sets (JSON where it is valid JSON, else text), `--delete temperature` takes away. Raises `JobError` (2)."""
+    """`temperature=0` sets (JSON where it is valid JSON, else text), `--delete temperature` takes away."""
     made = []
     for text in assignments:
         name, sign, value = text.partition("=")

@@ -1,7 +1,7 @@
 """Between the Batch API's lines and the short ones.
 
-To OpenAI: `{"custom_id", "method", "url", "body"}` and nothing else, every body whole. From OpenAI: the body's fields beside the
-`custom_id`, and the `url` where it is not chat completions.
+To OpenAI: `{"custom_id", "method", "url", "body"}` and nothing else, every body whole. From OpenAI: the body's fields beside
+the `custom_id`, and the `url` where it is not chat completions.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ class Validity:
 
     def add(self, number: int, raw: bytes) -> None:
         self.lines += 1
-        message = next((found for check in self._checks if (found := check(number, raw)) is not None), None) or self._repeated(number, raw)
+        found = (check(number, raw) for check in self._checks)
+        message = next((one for one in found if one is not None), None) or self._repeated(number, raw)
         if message is not None:
             self.bad_count += 1
             if len(self.bad) < SHOWN:

@@ -128,7 +128,7 @@ def _environment(folder: Path | None) -> SandboxedEnvironment:
         raise JobError(ExitCode.USAGE, "templates need jinja2: pip install 'batchllm[tables]'") from None
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - prompts are text, not HTML
+        autoescape=False,  # prompts are text, not HTML
         loader=None if folder is None else FileSystemLoader(folder),
         trim_blocks=True,
         lstrip_blocks=True,

@@ -67,7 +67,7 @@ def write(path: Path, columns: tuple[Column, ...], options: SinkOptions) -> Iter
         yield take
         book.save(temporary)
     if cut:
-        say(f"{path}: {cut:,} cells were longer than Excel's {LONGEST:,} characters and were cut; the other formats keep them whole")
+        say(f"{path}: {cut:,} cells are longer than Excel's {LONGEST:,} characters and were cut; other formats keep them whole")
 
 
 def _value(value: Any, kind: Kind, text: Any) -> Any:

@@ -7,7 +7,6 @@ Each cell is None, or a value of its column's kind: JSON columns hold JSON as te
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ def sink_for(path: Path, name: str | None = None) -> Write:
     """The sink for a path's ending, or of this name. Raises `JobError` (2)."""
     chosen = name or ("csv" if path == STDOUT else path.suffix.lower().removeprefix("."))
     if chosen not in TABLE:
-        raise JobError(ExitCode.USAGE, f"{path}: its ending does not say what to write; end it in, or say --to, {', '.join(TABLE)}")
+        raise JobError(ExitCode.USAGE, f"{path}: its ending does not say what to write; say --to {'|'.join(TABLE)}")
     if path == STDOUT and chosen not in _PIPED:
         raise JobError(ExitCode.USAGE, f"{chosen} does not go into a pipe; say -o FILE, or --to {'|'.join(_PIPED)}")
     module, attribute = TABLE[chosen].split(":")
@@ -66,7 +65,3 @@ def whole(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def opened(path: Path) -> io.BufferedWriter:
-    return path.open("wb", buffering=1 << 20)

@@ -129,8 +129,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "wall clock",
-        "engines/gate.py", "            now = self._loop.time()\n            if self.throttle.wait(now, tokens) <= 0:",
-        "            import time\n            now = time.time()\n            if self.throttle.wait(now, tokens) <= 0:",
+        "engines", "            now = loop.time()\n            step = item.failed(",
+        "            import time\n            now = time.time()\n            step = item.failed(",
         "tests/simulation/test_promises.py",
     ),
     _mutant(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Self
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.types import Json
@@ -62,12 +63,22 @@ class BadRow:
     message: str
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """`columns` are the same for every row; None where each row brings its own. `rows` can be read once."""
 
     columns: tuple[str, ...] | None
     rows: Iterator[Row | BadRow]
+    release: Callable[[], object] = _nothing
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def open_table(source: str | Path, options: TableOptions | None = None) -> Table:

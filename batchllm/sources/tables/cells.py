@@ -34,8 +34,8 @@ def plain(value: Any) -> Any:
 
 
 def headings(cells: list[Any]) -> tuple[str, ...]:
-    """The names in a table's first row. Raises `ValueError` for two alike; a column without a name is called after its place."""
-    names = [str(cell).strip() if cell is not None and str(cell).strip() else f"column_{at}" for at, cell in enumerate(cells, 1)]
+    """The names in a table's first row; a column without one is called after its place. Raises `ValueError` for two alike."""
+    names = [("" if cell is None else str(cell).strip()) or f"column_{at}" for at, cell in enumerate(cells, 1)]
     twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
     if twice is not None:
         raise ValueError(f"two columns are called '{twice}'")

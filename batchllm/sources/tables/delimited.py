@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.sources.tables import STDIN, BadRow, Row, Table, TableOptions, unreadable
@@ -30,19 +31,24 @@ def _read(path: Path, options: TableOptions, delimiter: str) -> Table:
     if len(delimiter) != 1:
         raise JobError(ExitCode.USAGE, f"--delimiter is one character, not {delimiter!r}")
     csv.field_size_limit(LARGEST_CELL)
-    reader = csv.reader(_text(path, options.encoding), delimiter=delimiter, strict=True)
+    text = _text(path, options.encoding)
+    release = text.detach if path == STDIN else text.close
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
         columns = headings(next(reader))
     except StopIteration:
+        release()
         raise unreadable(path, "it is empty, not even a header") from None
     except (csv.Error, ValueError, OSError, EOFError, zlib.error) as error:
+        release()
         raise unreadable(path, error) from None
-    return Table(columns, _rows(path, reader, columns))
+    return Table(columns, _rows(path, reader, columns), release)
 
 
 def _text(path: Path, encoding: str) -> io.TextIOWrapper:
     """Bytes that are not the encoding become lone surrogates: they spoil their own row only."""
-    binary = sys.stdin.buffer if path == STDIN else gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    opened = gzip.open if path.suffix == ".gz" else open
+    binary: Any = sys.stdin.buffer if path == STDIN else opened(path, "rb")
     try:
         return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
     except LookupError:

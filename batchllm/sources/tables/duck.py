@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from batchllm.errors import ExitCode, JobError
-from batchllm.sources.tables import BadRow, Row, Table, TableOptions, missing
+from batchllm.sources.tables import Table, TableOptions, missing
 from batchllm.sources.tables.cells import headings
 from batchllm.sources.tables.parquet import BATCH_ROWS, rows_of
 from batchllm.sources.tables.sqlite import refused, sole_table
@@ -39,11 +37,5 @@ def read(path: Path, options: TableOptions) -> Table:
     except JobError:
         connection.close()
         raise
-    return Table(columns, _rows(path, connection, batches))
+    return Table(columns, rows_of(path, batches), connection.close)
 
-
-def _rows(path: Path, connection: Any, batches: Iterator[Any]) -> Iterator[Row | BadRow]:
-    try:
-        yield from rows_of(path, batches)
-    finally:
-        connection.close()

@@ -24,15 +24,18 @@ def read(path: Path, options: TableOptions) -> Table:
     except (InvalidFileException, BadZipFile, KeyError, ValueError) as error:
         raise unreadable(path, error) from None
     if options.sheet is not None and options.sheet not in book.sheetnames:
+        book.close()
         raise JobError(ExitCode.USAGE, f"{path} has no sheet '{options.sheet}'; it has {', '.join(book.sheetnames)}")
     lines = book[options.sheet or book.sheetnames[0]].iter_rows(values_only=True)
     try:
         columns = headings(_without_tail(list(next(lines))))
     except StopIteration:
+        book.close()
         raise unreadable(path, "the sheet is empty, there is not even a header") from None
     except ValueError as error:
+        book.close()
         raise unreadable(path, error) from None
-    return Table(columns, _rows(lines, columns))
+    return Table(columns, _rows(lines, columns), book.close)
 
 
 def _without_tail(cells: list[Any]) -> list[Any]:

@@ -27,13 +27,14 @@ def read(path: Path, options: TableOptions) -> Table:
     except JobError:
         connection.close()
         raise
-    return Table(columns, _rows(path, connection, cursor, columns))
+    return Table(columns, _rows(path, cursor, columns), connection.close)
 
 
 def sole_table(path: Path, names: list[str]) -> str:
     """A query for the only table of a database. Raises `JobError` (2) where there is a choice to make."""
     if len(names) != 1:
-        raise JobError(ExitCode.USAGE, f"{path} has {len(names)} tables ({', '.join(names)[:200]}); say which rows with --query")
+        listed = ", ".join(names)[:200] or "none"
+        raise JobError(ExitCode.USAGE, f"{path} has {len(names)} tables ({listed}); say which rows with --query")
     quoted = names[0].replace('"', '""')
     return f'select * from "{quoted}"'  # noqa: S608 - the user's own database, its own table's name
 
@@ -45,9 +46,7 @@ def refused(path: Path, options: TableOptions, error: Exception) -> JobError:
     return unreadable(path, error)
 
 
-def _rows(
-    path: Path, connection: sqlite3.Connection, cursor: sqlite3.Cursor, columns: tuple[str, ...]
-) -> Iterator[Row | BadRow]:
+def _rows(path: Path, cursor: sqlite3.Cursor, columns: tuple[str, ...]) -> Iterator[Row | BadRow]:
     number = 0
     try:
         for cells in cursor:
@@ -55,5 +54,3 @@ def _rows(
             yield Row(number, {name: plain(cell) for name, cell in zip(columns, cells, strict=True)})
     except sqlite3.Error as error:
         raise unreadable(path, f"damaged after row {number}: {error}") from None
-    finally:
-        connection.close()
