@@ -64,22 +64,21 @@ async def stream(requests: Iterable[Mapping[str, Any]], settings: Given = None) 
         asking = asyncio.ensure_future(_ask(requests, made, queue))
         stack.push_async_callback(_cancel, asking)
         # The pool runs in a task of its own: nothing is yielded inside its TaskGroup (PEP 789).
-        while await _more(queue, asking):
-            yield queue.get_nowait()
+        while (record := await _next(queue, asking)) is not None:
+            yield record
         await asking
 
 
-async def _more(queue: asyncio.Queue[Record], asking: asyncio.Future[None]) -> bool:
-    """Wait for a record, or the end of the asking; whether there is one."""
+async def _next(queue: asyncio.Queue[Record], asking: asyncio.Future[None]) -> Record | None:
+    """Wait for a record; None once the asking has ended and there are no more."""
     if queue.empty() and not asking.done():
         getting = asyncio.ensure_future(queue.get())
         either: set[asyncio.Future[Any]] = {getting, asking}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if getting.done():
-            queue.put_nowait(getting.result())
-        else:
-            getting.cancel()
-    return not queue.empty()
+            return getting.result()
+        getting.cancel()
+    return None if queue.empty() else queue.get_nowait()
 
 
 async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asyncio.Queue[Record]) -> None:

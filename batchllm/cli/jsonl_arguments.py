@@ -52,6 +52,7 @@ def _validate(parser: argparse.ArgumentParser) -> None:
         help="what each line has to be: a line of a job (default), one the Batch API takes, any JSON object",
     )
     parser.add_argument("--model", metavar="M", help="the model of lines that name none")
+    parser.add_argument("--media-root", type=Path, metavar="DIR", help="lines may name images and sound in this folder")
     parser.add_argument("--schema", metavar="FILE.json", help="each line has to hold to this JSON Schema too")
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON")
 

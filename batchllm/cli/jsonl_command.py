@@ -60,7 +60,7 @@ def _told(told: Json) -> Iterator[tuple[str, str]]:
 
 
 def _validate(args: Namespace) -> ExitCode:
-    found = Validity(checks(args.kind, args.model, args.schema))
+    found = Validity(checks(args.kind, args.model, args.schema, args.media_root))
     for number, raw in lines(args.file):
         found.add(number, raw)
     if args.json:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from batchllm.endpoints import DEFAULT
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.index import JobIndex
 from batchllm.jsonl.openai_form import FormError, ToOpenAI
 from batchllm.jsonl.streams import custom_id
+from batchllm.media import Media
 from batchllm.sources.request_line import RequestLine
 from batchllm.strictjson import loads
 from batchllm.types import BadLine
@@ -48,13 +50,13 @@ class Validity:
         return {"lines": self.lines, "bad_lines": self.bad_count, "bad": bad}
 
 
-def checks(kind: str, model: str | None, schema: str | None) -> list[Check]:
+def checks(kind: str, model: str | None, schema: str | None, media_root: Path | None = None) -> list[Check]:
     """What each line has to pass, the cheapest first. Raises `JobError` (2) for a schema that cannot be used."""
     made: list[Check] = [_is_object]
     if kind == "openai":
         made += [_has_openai_keys_only, _as_openai(ToOpenAI(model, None))]
     elif kind == "job":
-        made.append(_as_job(RequestLine({"model": model or _ANY_MODEL}, "/v1/chat/completions")))
+        made.append(_as_job(RequestLine({"model": model or _ANY_MODEL}, DEFAULT, media=Media(media_root))))
     if schema is not None:
         if schema.endswith(".py") or ".py:" in schema:
             raise JobError(ExitCode.USAGE, "--schema takes a JSON Schema file here")

@@ -31,7 +31,7 @@ def write_tsv(path: Path, columns: tuple[Column, ...], options: SinkOptions) -> 
 def _written(path: Path, columns: tuple[Column, ...], delimiter: str) -> Iterator[Take]:
     with target(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="", write_through=True)
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
         kinds = [column.kind for column in columns]
 
         def take(rows: Rows) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,12 +63,25 @@ def write(path: Path, columns: tuple[Column, ...], options: SinkOptions) -> Iter
         sheet.append([_value(value, column.kind, text) for value, column in cells])
         written += 1
 
-    with replacement(path) as temporary:
+    with replacement(path) as temporary, _put_away(book):
         begin()
         yield take
         book.save(temporary)
     if cut:
         say(f"{path}: {cut:,} cells are longer than Excel's {LONGEST:,} characters and were cut; other formats keep them whole")
+
+
+@contextmanager
+def _put_away(book: Any) -> Iterator[None]:
+    """Close and remove openpyxl's own temporary files where a block does not come to saving the book."""
+    try:
+        yield
+    except BaseException:
+        for sheet in book.worksheets:
+            with contextlib.suppress(Exception):
+                sheet.close()
+                sheet._writer.cleanup()
+        raise
 
 
 def _value(value: Any, kind: Kind, text: Any) -> Any:

@@ -28,6 +28,8 @@ def _mutant(name: str, where: str, old: str, new: str, *tests: str) -> Mutant:
 SWEEPS = "tests/crash/test_sweeps.py::"
 KILLS = f"{SWEEPS}test_a_kill_at_the_entry_of_any_call_costs_at_most_what_was_in_flight"
 
+FAULTS = "tests/e2e/test_faults_http.py::test_a_fault_comes_to_what_the_catalogue_says"
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "buffered writes",
@@ -69,11 +71,16 @@ MUTANTS: tuple[Mutant, ...] = (
         "asyncio.get_running_loop().call_soon(self._journal.result, record.to_json())",
         "tests/e2e/test_storage_rows.py::test_an_answer_is_on_the_disk_before_the_next_is_asked_for_s19", f"{KILLS}[plain]",
     ),
-    _mutant(
+    Mutant(
         "unshielded store",
-        "engines", "        self._safe(item, step)\n        self._learn(",
-        "        await asyncio.sleep(0)\n        self._safe(item, step)\n        self._learn(",
-        f"{SWEEPS}test_a_cancelled_run_accounts_for_every_request_it_sent[plain]",
+        (
+            Edit("engines", "await asyncio.shield(work)", "await work"),
+            Edit(
+                "engines", "        self._safe(item, step)\n        self._learn(",
+                "        await asyncio.sleep(0)\n        self._safe(item, step)\n        self._learn(",
+            ),
+        ),
+        (f"{SWEEPS}test_a_cancelled_run_accounts_for_every_request_it_sent",),
     ),
     _mutant(
         "429 consumes attempts",
@@ -117,7 +124,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _mutant(
         "read without a cap",
         "transports/aiohttp_transport.py", "        if self.size > cap:\n", "        if self.size < 0:\n",
-        "tests/contract/test_transports.py::test_a_reply_above_the_cap_is_broken_off_h26_h25",
+        "tests/contract/test_transports.py::test_a_reply_above_the_cap_is_broken_off_h26_h25[aiohttp-huge]",
+        "tests/contract/test_transports.py::test_a_reply_above_the_cap_is_broken_off_h26_h25[aiohttp-gzip-bomb]",
     ),
     _mutant(
         "json by content type",
@@ -125,13 +133,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "            if reply.headers.get('content-type', '') != 'application/json':\n"
         "                raise ValueError\n"
         "            body = loads(reply.body)\n",
-        "tests/e2e/test_faults_http.py",
+        f"{FAULTS}[H15-text-plain]",
     ),
     _mutant(
         "wall clock",
-        "engines", "            now = loop.time()\n            step = item.failed(",
-        "            import time\n            now = time.time()\n            step = item.failed(",
-        "tests/simulation/test_promises.py",
+        "engines", "            step = item.failed(error, now,", "            step = item.failed(error, __import__('time').time(),",
+        f"{FAULTS}[H19]", f"{FAULTS}[H10]",
     ),
     _mutant(
         "quota always retried",

@@ -100,9 +100,9 @@ def test_every_line_is_one_that_a_run_can_send() -> None:
     reader = RequestLine({"model": "m"}, "/v1/chat/completions")
     for recipe in (
         Recipe(inline("{{ text }}", "Be {{ text }}"), kept=("text",)),
-        Recipe(inline("{{ text }}"), images=("text",)),
+        Recipe(inline("{{ text }}"), images=("image",)),
     ):
-        lines, _ = made(texts(1), recipe)
+        lines, _ = made([{"text": "a", "image": "https://x.example/a.png"}], recipe)
         assert isinstance(reader.read(1, json.dumps(lines[0]).encode()), Request)
 
 
