@@ -17,9 +17,7 @@ from batchllm.types import Json, Request
 def media_rules(settings: Settings, chosen: Provider | None = None) -> Media:
     """The rules for local files."""
     root = None if settings.media_root is None else Path(settings.media_root)
-    # Qwen's audio models want sound as a data URL where OpenAI's want bare base64.
-    as_url = chosen is not None and chosen.name.startswith("dashscope")
-    return Media(root, settings.sizes.media, settings.image_max_px, as_url)
+    return Media(root, settings.sizes.media, settings.image_max_px, chosen is not None and chosen.audio_as_url)
 
 
 def history_of(settings: Settings) -> History:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from batchllm import __version__
 from batchllm.admission import defaults_of, history_of, media_rules, preflight_for
-from batchllm.billing import Price, price_from
 from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.manifest import shaping_digest
 from batchllm.pipeline import Parts
+from batchllm.prices import PriceList
 from batchllm.providers import Provider, auth_headers, guess, names, provider, provider_from
 from batchllm.records import Record
 from batchllm.redaction import Redactor
@@ -26,7 +27,7 @@ from batchllm.serving.plan import plan, provider_of, without_serve
 from batchllm.settings import Settings, refuse_unencrypted
 from batchllm.sources.job_file import JobFile
 from batchllm.sources.request_line import RequestLine
-from batchllm.transports import TransportOptions, transport
+from batchllm.transports import TransportOptions, preferred, transport
 from batchllm.types import Json, Request
 from batchllm.validation import Schema, from_response_format, load_schema, own_format
 
@@ -153,7 +154,9 @@ def parts(
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     shaping = _shaping(settings, chosen, schemas, mode)
     wants_schema = bool(schemas)
+    transport_name = _transport_name(settings)
     preflight = preflight_for(settings, chosen.provider, mode, default_schema=None in schemas)
+    prices = price_list(settings, address)
     return Parts(
         settings=settings,
         job=job_file(settings, job, preflight.fault),
@@ -170,14 +173,15 @@ def parts(
             reask=settings.reask,
             stream=settings.stream,
             settings_digest=shaping_digest(shaping),
-            prices=_prices(settings),
+            prices=prices,
             redactor=chosen.redactor,
             escalate=settings.escalate,
             media=media_rules(settings, chosen.provider),
             history=history_of(settings),
         ),
         shaping=shaping,
-        transport=lambda: transport("aiohttp", _transport_options(settings)),
+        priced=prices.note,
+        transport=lambda: transport(transport_name, _transport_options(settings)),
         facts=Facts(
             job=str(job),
             output=str(folder),
@@ -228,6 +232,18 @@ def simulated_endpoint(configuration: Configuration) -> Iterator[str | None]:
         yield hosted.base_url
 
 
+def _transport_name(settings: Settings) -> str:
+    """Which transport sends. Raises `JobError` (2) for one that cannot."""
+    plain_proxy = settings.proxy is None or settings.proxy.lower().startswith("http://")
+    if settings.transport != "httptools":
+        return preferred() if settings.transport == "auto" and plain_proxy else "aiohttp"
+    if preferred() != "httptools":
+        raise JobError(ExitCode.USAGE, "transport 'httptools' needs the package of that name: pip install 'batchllm[fast]'")
+    if not plain_proxy:
+        raise JobError(ExitCode.USAGE, "transport 'httptools' speaks to http:// proxies only; leave transport out for this one")
+    return "httptools"
+
+
 def _transport_options(settings: Settings) -> TransportOptions:
     return TransportOptions(settings.timeouts, settings.sizes.response, settings.concurrency, settings.proxy, settings.ca_file)
 
@@ -268,12 +284,12 @@ def _shaping(settings: Settings, chosen: Target, schemas: Mapping[str | None, Sc
     }
 
 
-def _prices(settings: Settings) -> Callable[[str], Price | None]:
+def price_list(settings: Settings, base_url: str) -> PriceList:
+    """What models cost at this address. Raises `JobError` (2) for a row of `[prices]` that cannot be used."""
     try:
-        rows = {model: price_from(row) for model, row in settings.prices.items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise JobError(ExitCode.USAGE, f"[prices]: each model needs input and output prices (missing or wrong: {error})") from None
-    return rows.get
+        return PriceList(settings.prices, base_url, datetime.now(UTC))
+    except ValueError as error:
+        raise JobError(ExitCode.USAGE, str(error)) from None
 
 
 def check_values(settings: Settings) -> dict[str, Any]:

@@ -15,28 +15,59 @@ READS_ONLY = ("/embeddings", "/moderations", "/rerank", "/score")
 """Ends of paths whose answers are not billed by the token."""
 
 
+RATES = ("input", "output", "cached", "reasoning", "batch_input", "batch_output", "batch_cached")
+"""What a row of `[prices]` may say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens; `cached` defaults to the input price. Reasoning tokens are billed as output."""
+    """US dollars per million tokens. `cached` defaults to the input price, `reasoning` to the output price.
+
+    `above` are dearer rates for long prompts, each from so many prompt tokens on, ascending: they hold for all tokens of
+    such a request. `batch` is what the provider's own batch API takes; `source` says who told.
+    """
 
     input: float
     output: float
     cached: float | None = None
+    reasoning: float | None = None
+    above: tuple[tuple[int, Price], ...] = ()
+    batch: Price | None = None
+    source: str = "[prices]"
+
+    def at(self, prompt_tokens: float) -> Price:
+        """The rates for a request with a prompt this long."""
+        for start, price in reversed(self.above):
+            if prompt_tokens > start:
+                return price
+        return self
 
 
 def price_from(row: Mapping[str, float]) -> Price:
-    """A row of the settings' `[prices]`. Raises KeyError or TypeError for a row without `input` and `output`."""
-    return Price(float(row["input"]), float(row["output"]), None if "cached" not in row else float(row["cached"]))
+    """A row of the settings' `[prices]`. Raises KeyError, TypeError or ValueError for one that cannot be used."""
+    strange = [name for name in row if name not in RATES]
+    if strange:
+        raise ValueError(f"no rate is called '{strange[0]}'; there are {', '.join(RATES)}")
+    said = {name: float(value) for name, value in row.items()}
+    if any(not 0 <= value < float("inf") for value in said.values()):
+        raise ValueError("a price is a number of US dollars, 0 or more")
+    batch = None
+    if "batch_input" in said or "batch_output" in said:
+        batch = Price(said["batch_input"], said["batch_output"], said.get("batch_cached"))
+    return Price(said["input"], said["output"], said.get("cached"), said.get("reasoning"), batch=batch)
 
 
 def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
     """What one attempt cost; None where the price or the tokens are unknown, which is never the same as nothing."""
     if price is None or usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
+    rates = price.at(usage.prompt_tokens) if price.above else price
     cached = min(usage.cached_tokens or 0, usage.prompt_tokens)
     fresh = usage.prompt_tokens - cached
-    cached_price = price.input if price.cached is None else price.cached
-    return (fresh * price.input + cached * cached_price + usage.completion_tokens * price.output) / PER
+    cached_price = rates.input if rates.cached is None else rates.cached
+    thought = 0 if rates.reasoning is None else min(usage.reasoning_tokens or 0, usage.completion_tokens)
+    written = (usage.completion_tokens - thought) * rates.output + thought * (rates.reasoning or 0.0)
+    return (fresh * rates.input + cached * cached_price + written) / PER
 
 
 def worst_cost(body: Json, price: Price | None, ceiling: int | None) -> float | None:
@@ -50,7 +81,9 @@ def worst_cost(body: Json, price: Price | None, ceiling: int | None) -> float | 
         return None
     prompt = len(dumps(body)) / BYTES_PER_TOKEN
     answers = body.get("n") or 1
-    return (prompt * price.input + float(said) * float(answers) * price.output) / PER
+    rates = price.at(prompt)
+    dearest = max(rates.output, rates.reasoning or 0.0)
+    return (prompt * rates.input + float(said) * float(answers) * dearest) / PER
 
 
 @dataclass(frozen=True, slots=True)

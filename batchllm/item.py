@@ -278,7 +278,7 @@ class Item:
 
     def _paid(self, answer: Answer) -> Charge:
         # A reply names the exact version where a price list may know only the name that was asked for.
-        price = self.route.prices(answer.model or "") or self.route.prices(self._body.get("model", ""))
+        price = self.route.prices(answer.model or "", self._body.get("model", ""))
         return Charge("yes", answer.usage, cost_usd(answer.usage, price))
 
     def _charge(self, charge: Charge) -> None:

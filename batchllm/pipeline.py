@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -30,8 +30,9 @@ from batchllm.pack import packed
 from batchllm.preflight import Preflight
 from batchllm.protocols import Transport
 from batchllm.records import Record, failure_line, usage_from
-from batchllm.reports.summary import Facts, summary
+from batchllm.reports.summary import Facts, earlier_series, summary
 from batchllm.route import Route
+from batchllm.series import Point, Series, joined
 from batchllm.settings import Settings
 from batchllm.sinks.ordered import write_ordered
 from batchllm.sources.job_file import JobFile
@@ -62,6 +63,7 @@ class Parts:
     storage: Storage = Storage()  # noqa: RUF009 - it holds no state
     jitter: Callable[[], float] = random.random
     deliver: Callable[[Record], Awaitable[None]] | None = None
+    priced: Callable[[Iterable[str]], Json] | None = None
 
 
 class Run:
@@ -73,6 +75,7 @@ class Run:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.tally = Tally()
+        self.series = Series()
         self.pool: LocalPool | None = None
         self.notices: list[str] = []
         self.started = time.monotonic()
@@ -136,12 +139,17 @@ class Run:
             {"path": str(parts.job.path), "bytes": parts.job.path.stat().st_size, "sha256": sha256(parts.job.path),
              "requests": self.survey.requests, "bad_lines": self.survey.bad_count},
             parts.shaping,
-            settings.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            settings.model_dump(mode="json", by_alias=True, exclude_defaults=True) | self._reckoned_with(),
             tuple(accepted),
             parts.version,
             self._manifest.created if self._manifest else now,
             parts.route.provider.simulated,
         ).write(parts.storage, parts.folder)  # fmt: skip
+
+    def _reckoned_with(self) -> Json:
+        """The prices of this run and who told them: lists change."""
+        priced = self.parts.priced
+        return {} if priced is None else {"prices_used": priced(self.survey.models)}
 
     def _accepted(self, digest: str) -> list[str]:
         """Digests of the settings whose results count now. Refuses changed settings where answers are at stake."""
@@ -210,6 +218,7 @@ class Run:
             money = None if settings.max_cost is None else Budget(settings.max_cost, self.tally.cost_usd)
             ceiling = settings.assume_max_tokens
             self.pool = LocalPool(parts.route, transport, throttle, outlet, endings, parts.jitter, money, ceiling)
+            self._sample()
             # The fsync thread reports from outside the loop.
             journal.on_fault = lambda: _tell(loop, self._disk_failed)
             try:
@@ -259,6 +268,7 @@ class Run:
             tally.add_cost(item.last.cost_usd)
         elif item.last.billed == "maybe":
             tally.outcome_unknown += 1
+        self._sample()
 
     def _keep(self, record: Record, item: Asked) -> None:
         tally = self.tally
@@ -291,6 +301,15 @@ class Run:
         if "turn" not in note:
             self.tally.retries[note["code"]] += 1
         self._count_note(note)
+        self._sample()
+
+    def _sample(self, *, last: bool = False) -> None:
+        """A point of the series where one is due: how the run went is drawn from these."""
+        t = time.monotonic() - self.started
+        if (last or self.series.due(t)) and self.pool is not None:
+            tally, limiter = self.tally, self.pool.throttle.limiter
+            tokens, refused = tally.tokens, tally.retries["rate_limited"]
+            self.series.add(Point(t, tally.done, tally.failed, tokens, refused, limiter.in_flight, limiter.limit))
 
     async def _deliver(self, step: Done) -> None:
         assert self.parts.deliver is not None
@@ -311,7 +330,11 @@ class Run:
             except JobError as fault:
                 self.ending = fault
             facts = replace(parts.facts, removed=self._replayed.removed_count)
-            result = summary(facts, self.survey.index, self.tally, wall_s, self.ending, datetime.now(UTC))
+            now = datetime.now(UTC)
+            result = summary(facts, self.survey.index, self.tally, wall_s, self.ending, now)
+            self._sample(last=True)
+            began = (now - timedelta(seconds=wall_s)).isoformat(timespec="seconds")
+            result["series"] = joined(earlier_series(parts.folder), self.series.as_json(began))
             if journal.fault is None:
                 self._derive(result)
             return result
@@ -343,8 +366,10 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
 
 
 def _indented(value: Json) -> bytes:
+    """A summary for people to read: its series, hundreds of numbers, on a line each."""
+    series = [orjson.Fragment(orjson.dumps(one)) for one in value.get("series", ())]
     try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
+        return orjson.dumps(value | {"series": series}, option=orjson.OPT_INDENT_2) + b"\n"
     except TypeError:  # half a surrogate pair in somebody's message
         return dumps(value) + b"\n"
 

@@ -36,7 +36,7 @@ class Preflight:
     def __init__(self, terms: Terms, missing: Callable[[str], str | None] = lambda path: None) -> None:
         self.terms = terms
         self.warnings: dict[str, Warned] = {}
-        self._thinkers = terms.provider.thinking_needs_stream
+        self._thinkers = terms.provider.thinking_models if terms.provider.thinking_needs_stream else ""
         self._missing = missing
         self._furthest = 0
 
@@ -46,7 +46,7 @@ class Preflight:
         if request.extras is not None and request.extras.media:
             return self._fault(request, [found for path in request.extras.media if (found := self._missing(path))])
         plain = WATCHED.isdisjoint(body) and request.schema is None and (request.url in _STREAMING or "stream" not in body)
-        if plain and not (self._thinkers and thinks_by_itself(body.get("model"))):
+        if plain and not thinks_by_itself(body.get("model"), self._thinkers):
             return None
         return self._fault(request, [])
 

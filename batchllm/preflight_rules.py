@@ -49,7 +49,6 @@ class Terms:
     default_schema: bool = False
 
 
-_THINKERS = re.compile(r"(?:.*/)?(?:qwen3-(?!.*(?:instruct|coder|max|embedding|rerank|vl))|qwq|qvq)", re.IGNORECASE)
 _NO_TEXT = ("/embeddings", "/moderations", "/rerank", "/score", "/images/generations")
 
 
@@ -179,16 +178,16 @@ def _thinks_by_default(view: _View) -> str | None:
     provider, model = view.terms.provider, view.body.get("model")
     if not provider.thinking_needs_stream or view.streams or view.thinks is not None or not view.generates:
         return None
-    if not thinks_by_itself(model):
+    if not thinks_by_itself(model, provider.thinking_models):
         return None
     fix = "set stream = true, or enable_thinking = false"
     return f"{model} may think by default, which {provider.name} does on streams only: {fix}"
 
 
 @lru_cache(maxsize=256)
-def thinks_by_itself(model: object) -> bool:
+def thinks_by_itself(model: object, pattern: str) -> bool:
     """Whether a model of this name is one of those that think unless told not to."""
-    return isinstance(model, str) and _THINKERS.match(model) is not None
+    return bool(pattern) and isinstance(model, str) and re.match(pattern, model, re.IGNORECASE) is not None
 
 
 Rule = Callable[[_View], str | None]
@@ -218,6 +217,5 @@ def _broken(view: _View, severity: Severity, rules: tuple[Rule, ...]) -> Iterato
         message = rule(view)
         if message is None:
             continue
-        # DashScope counts the answer alone against max_tokens.
-        mild = rule is _thinking_budget and view.terms.provider.name.startswith("dashscope")
+        mild = rule is _thinking_budget and view.terms.provider.thinking_apart
         yield Finding("warning" if mild else severity, rule.__name__.lstrip("_"), message)

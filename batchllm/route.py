@@ -37,7 +37,7 @@ class Route:
     reask: int
     stream: bool | None
     settings_digest: str
-    prices: Callable[[str], Price | None]
+    prices: Callable[..., Price | None]  # of the first name that has one, of the names of one model
     redactor: Redactor = field(default=Redactor(None), repr=False)
     escalate: str | None = None
     media: Media = Media()  # noqa: RUF009 - it never changes

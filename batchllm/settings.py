@@ -89,6 +89,7 @@ class Settings(_Frozen):
     image_max_px: int | None = Field(None, ge=16, description="longest side of a local image; a larger one is shrunk")
     history: dict[str, Any] | None = Field(None, description="how much of a conversation goes along with each of its turns")
     pack: int = Field(1, ge=1, le=2048, description="lines of embeddings sent in one request")
+    transport: Literal["auto", "aiohttp", "httptools"] = Field("auto", description="auto: the cheapest that is installed")
     proxy: str | None = None
     ca_file: str | None = None
     seed: int | None = None

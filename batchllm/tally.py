@@ -31,6 +31,10 @@ class Histogram:
         self.count += 1
         self._buckets[int(math.log(max(seconds, _LEAST) / _LEAST) / _STEP)] += 1
 
+    def values(self) -> list[tuple[float, int]]:
+        """Each bucket's middle and how many lie in it, ascending."""
+        return [(_LEAST * math.exp((at + 0.5) * _STEP), count) for at, count in sorted(self._buckets.items())]
+
     def percentile(self, share: float) -> float | None:
         """The value below which `share` (0 to 1) of all lie, within two per cent; None without any."""
         if not self.count:
@@ -135,6 +139,12 @@ class Tally:
         return self._used.usage
 
     @property
+    def tokens(self) -> int:
+        """Tokens in all, where the provider told."""
+        usage = self.usage
+        return usage.total_tokens or (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+
+    @property
     def rejected_usage(self) -> Usage:
         return self._rejected.usage
 
@@ -170,7 +180,6 @@ class Tally:
     def as_json(self, wall_s: float) -> dict[str, Any]:
         """The part of `summary.json` that this run itself measured."""
         rate = wall_s or 1e-9
-        tokens = self.usage.total_tokens or (self.usage.prompt_tokens or 0) + (self.usage.completion_tokens or 0)
         return {
             "requests": self.requests,
             "retries": dict(self.retries.most_common()),
@@ -181,5 +190,5 @@ class Tally:
             "tokens_per_s_per_request": self.token_rate.summary() if self.token_rate.count else None,
             "wall_s": round(wall_s, 3),
             "requests_per_s": round(self.requests / rate, 3),
-            "tokens_per_s": round(tokens / rate, 3),
+            "tokens_per_s": round(self.tokens / rate, 3),
         }

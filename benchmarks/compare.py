@@ -1,6 +1,6 @@
 """CPU a request: batchllm with everything on, against the bare loop.
 
-    python -m benchmarks.compare [--lines 20000] [--rounds 5] [--concurrency 64]
+    python -m benchmarks.compare [--lines 20000] [--rounds 5] [--concurrency 64] [--transport httptools]
 
 Both are whole processes that do the same job against the same instant server, one after the other, round by round, so
 that what else the machine does falls on both. The cost of starting is measured with a job of one line in the same round.
@@ -47,7 +47,9 @@ class Comparison:
         ]
 
 
-def compare(lines: int, rounds: int, concurrency: int, watch: Callable[[str], None] = lambda text: None) -> Comparison:
+def compare(
+    lines: int, rounds: int, concurrency: int, watch: Callable[[str], None] = lambda text: None, transport: str = "auto"
+) -> Comparison:
     found: list[tuple[float, float, float, float, float]] = []
     with tempfile.TemporaryDirectory() as name, instant_server() as base_url:
         folder = Path(name)
@@ -55,15 +57,18 @@ def compare(lines: int, rounds: int, concurrency: int, watch: Callable[[str], No
         write_job(many, lines, Shape())
         write_job(one, 1, Shape())
 
+        def our_command(job: Path, out: Path, url: str, cap: int) -> list[str]:
+            return batchllm_command(job, out, url, cap, "--transport", transport)
+
         def measured(command: Command, job: Path, out: str) -> tuple[float, float]:
             spent = cost(command(job, folder / out, base_url, concurrency), folder)
             return spent.cpu_s, spent.wall_s
 
         for number in range(1, rounds + 1):
             bare_start, _ = measured(bare_command, one, f"bare-one-{number}")
-            our_start, our_start_wall = measured(batchllm_command, one, f"ours-one-{number}")
+            our_start, our_start_wall = measured(our_command, one, f"ours-one-{number}")
             bare, _ = measured(bare_command, many, f"bare-{number}")
-            ours, wall = measured(batchllm_command, many, f"ours-{number}")
+            ours, wall = measured(our_command, many, f"ours-{number}")
             found.append((ours, bare, our_start, bare_start, wall - our_start_wall))
             watch(f"round {number}: {(ours - our_start) / (bare - bare_start):.3f} a request, {ours / bare:.3f} whole process")
     each = 1e6 / lines
@@ -85,8 +90,9 @@ def main() -> int:
     parser.add_argument("--lines", metavar="N", type=int, default=20_000, help="(default: 20000)")
     parser.add_argument("--rounds", metavar="N", type=int, default=5, help="(default: 5)")
     parser.add_argument("-c", "--concurrency", metavar="N", type=int, default=64, help="(default: 64)")
+    parser.add_argument("--transport", metavar="NAME", default="auto", help="what batchllm sends with (default: auto)")
     given = parser.parse_args()
-    found = compare(given.lines, given.rounds, given.concurrency, lambda text: print(text, file=sys.stderr))
+    found = compare(given.lines, given.rounds, given.concurrency, lambda text: print(text, file=sys.stderr), given.transport)
     print("\n".join(found.rows()))
     return 0
 

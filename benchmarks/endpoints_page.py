@@ -24,6 +24,7 @@ LIMITS = {
     "modelscope": "counts of a day, no reset",
     "none": "none",
 }
+TOLD = {"x-ratelimit": "`x-ratelimit-*`", "counts of a day": "counts of a day", "none": "none", "unknown": "not known"}
 
 HEAD = """\
 # Endpoints
@@ -53,7 +54,8 @@ Tests stand in `{DIALECT_TESTS}` where no other file is named.
 
 COLUMNS = frozenset(
     {"test_chat", "test_stream", "test_usage", "test_reasoning", "test_json", "test_limits_headers", "test_limits_untold",
-     "test_refused", "test_bad_key", "test_no_credit", "test_other_providers"}
+     "test_refused", "test_bad_key", "test_no_credit", "test_other_providers", "test_other_providers_reasoning",
+     "test_other_providers_limits"}
 )  # fmt: skip
 BEYOND = f"""
 Every mode of `--structured`, for chat and responses, whole and streamed, with asking again: `{STRUCTURED_TESTS}`.
@@ -68,8 +70,8 @@ over HTTP against the simulator's OpenAI dialect (`tests/e2e/test_dialects.py`, 
 no is tested on replies written down from their documentation, in `tests/unit/test_classify.py`. Whatever a row has no rule for
 falls to the general rules, which the same file tests for everybody.
 
-| provider | chat, stream, usage | JSON | refusals of its own |
-|---|---|---|---|
+| provider | chat, stream, usage | reasoning | JSON | limits' headers | refusals of its own |
+|---|---|---|---|---|---|
 """
 
 NOTES_HEAD = """
@@ -172,7 +174,9 @@ def _other_row(row: Provider, ids: Ids) -> str:
     cells = (
         f"**{name}**",
         ids.cell(f"test_other_providers[{name}-whole]", f"test_other_providers[{name}-stream]"),
+        ids.cell(f"test_other_providers_reasoning[{name}]"),
         f"{row.structured}: {mode}",
+        f"{TOLD[row.limits]}: " + ids.cell(f"test_other_providers_limits[{name}]"),
         ", ".join(f"`{test}`" for test in told) or _rules_of(row),
     )
     return f"| {' | '.join(cells)} |\n"

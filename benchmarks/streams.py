@@ -68,7 +68,12 @@ def command(client: str, job: Path, out: Path, base_url: str, concurrency: int) 
 
 
 def measure(
-    lines: int, chunks: int, rounds: int, tick_ms: float, concurrency: int = 64, watch: Callable[[str], None] = lambda text: None
+    lines: int,
+    chunks: int,
+    rounds: int,
+    tick_ms: float,
+    concurrency: int = 64,
+    watch: Callable[[str], None] = lambda text: None,
 ) -> Found:
     found: dict[str, list[float]] = {name: [] for name in CLIENTS}
     with tempfile.TemporaryDirectory() as name, stream_server(chunks, tick_ms) as base_url:

@@ -87,6 +87,8 @@ def _endpoint(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)")
     group.add_argument("--model", metavar="M", help="the model of lines that name none")
     group.add_argument("--proxy", metavar="URL", help="an HTTP proxy; the environment's proxy variables are not read")
+    about = "what sends the requests (default auto: the cheapest that is installed)"
+    group.add_argument("--transport", choices=("auto", "aiohttp", "httptools"), help=about)
 
 
 def _answers(parser: argparse.ArgumentParser) -> None:

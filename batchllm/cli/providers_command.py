@@ -12,6 +12,13 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.providers import Provider, names, provider, provider_from
 from batchllm.terminal import say
 
+_LIMITS = {
+    "x-ratelimit": "told in x-ratelimit-* headers: the run slows down before it is refused",
+    "counts of a day": "told as counts of a day, in headers of its own",
+    "none": "not told: refusals teach the rate",
+    "unknown": "not known to be told; any header it sends is read",
+}
+
 
 def main(args: Namespace) -> int:
     if args.ping:
@@ -67,10 +74,10 @@ def _ping(args: Namespace) -> int:
 
 
 def _table(rows: list[Provider]) -> str:
-    lines = [f"{'name':<16}{'key in':<24}{'schema by':<13}base URL"]
+    lines = [f"{'name':<16}{'key in':<24}{'schema by':<13}{'limits told':<17}base URL"]
     for one in rows:
         key = one.key_env[0] if one.key_env else "no key"
-        lines.append(f"{one.name:<16}{key:<24}{one.structured:<13}{one.base_url or 'given by --base-url'}")
+        lines.append(f"{one.name:<16}{key:<24}{one.structured:<13}{one.limits:<17}{one.base_url or 'given by --base-url'}")
     lines.append("\n`batchllm providers NAME` tells a provider's quirks; any other server: --base-url URL [--api-key-env VAR]")
     return "\n".join(lines)
 
@@ -81,7 +88,8 @@ def _full(one: Provider) -> str:
         f"  base URL   {one.base_url or 'given by --base-url'}",
         f"  key        {' or '.join(one.key_env) or 'none'} ({one.auth})",
         f"  schema by  {one.structured}",
-        f"  streams    usage {'in a last chunk' if one.stream_usage else 'not told'}",
+        f"  streams    usage {'asked for' if one.stream_usage else 'not asked for; read where it is told unasked'}",
+        f"  limits     {_LIMITS[one.limits]}",
     ]
     lines += [f"  note       {note}" for note in one.notes]
     return "\n".join(lines)
@@ -90,5 +98,6 @@ def _full(one: Provider) -> str:
 def _json(one: Provider) -> dict[str, object]:
     return {
         "name": one.name, "title": one.title, "base_url": one.base_url, "key_env": list(one.key_env), "auth": one.auth,
-        "structured": one.structured, "stream_usage": one.stream_usage, "local": one.local, "notes": list(one.notes),
+        "structured": one.structured, "stream_usage": one.stream_usage, "limits": one.limits, "local": one.local,
+        "notes": list(one.notes),
     }  # fmt: skip

@@ -15,7 +15,7 @@ from batchllm.export.companion import Companion, Open
 from batchllm.export.places import Places, job_line_id, located
 from batchllm.export.reader import Reader
 from batchllm.export.rows import RowMaker, Shapes
-from batchllm.export.shape import Column, Shape, merged, of_schema
+from batchllm.export.shape import Column, Kind, Shape, merged, of_schema
 from batchllm.journal.manifest import Manifest
 from batchllm.sources.raw_lines import TooLong, raw_lines
 from batchllm.sources.tables import Row
@@ -165,7 +165,7 @@ def _shapes(wish: Wish, places: Places, promised: Shape, seen: int | None) -> Sh
 def _input_shape(open_input: Open, seen: int | None) -> Shape:
     """One column for each of the table's, whatever its cells hold."""
     with open_input() as table:
-        shape = Shape(fields={name: Shape(flat=True) for name in table.columns or ()})
+        shape = Shape(Kind.OBJECT, {name: Shape(flat=True) for name in table.columns or ()})
         for row in islice(table.rows, seen):
             if isinstance(row, Row):
                 for name, value in row.values.items():

@@ -12,6 +12,8 @@ from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.strictjson import loads
 from batchllm.types import Json
 
+BLOCK = 1 << 20
+
 
 class Reader:
     """Looks up what `Places` found. An answer counts if it was made with accepted settings, and before a failure, unless the
@@ -26,7 +28,7 @@ class Reader:
     def close(self) -> None:
         for file in self._files:
             if file is not None:
-                os.close(file)
+                os.close(file.fd)
 
     def record(self, line: int) -> Json | None:
         """The record that counts for a line; None if it is pending."""
@@ -50,11 +52,11 @@ class Reader:
         return bool(self._accepted) and record["batchllm"].get("settings") not in self._accepted
 
     def _at(self, file: int, spot: tuple[int, int] | None) -> Json | None:
-        fd = self._files[file]
-        if spot is None or fd is None:
+        opened = self._files[file]
+        if spot is None or opened is None:
             return None
         try:
-            record = loads(os.pread(fd, spot[1], spot[0]))
+            record = loads(opened.read(*spot))
             if isinstance(record.get("batchllm"), dict) or isinstance(record["record"]["batchllm"], dict):
                 return record  # type: ignore[no-any-return]
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -62,8 +64,29 @@ class Reader:
         raise JobError(ExitCode.BAD_DATA, "a record of the folder is damaged; see `batchllm verify`")
 
 
-def _opened(path: Path) -> int | None:
+class _Pieces:
+    """Pieces of a file. Where the next one is near the last, as answers come nearly in the job's order, more is read at once."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._block, self._begins, self._last = b"", 0, 0
+
+    def read(self, at: int, length: int) -> bytes:
+        start = at - self._begins
+        if start < 0 or start + length > len(self._block):
+            near = abs(at - self._last) < BLOCK // 2
+            self._last = at
+            if not near or length > BLOCK // 4:
+                return os.pread(self.fd, length, at)
+            self._begins = max(0, at - BLOCK // 4)
+            self._block = os.pread(self.fd, BLOCK, self._begins)
+            start = at - self._begins
+        self._last = at
+        return self._block[start : start + length]
+
+
+def _opened(path: Path) -> _Pieces | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return _Pieces(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     except FileNotFoundError:
         return None

@@ -11,7 +11,7 @@ from batchllm.endpoints.chat_completions import ENDPOINT as CHAT
 from batchllm.endpoints.completions import ENDPOINT as COMPLETIONS
 from batchllm.endpoints.responses import ENDPOINT as RESPONSES
 from batchllm.errors import ExitCode, JobError
-from batchllm.export.cells import Cells, StrayError, cell
+from batchllm.export.cells import Cells, StrayError
 from batchllm.export.shape import Column, Kind, Shape, columns
 from batchllm.records import TOKENS
 from batchllm.strictjson import dumps
@@ -51,7 +51,7 @@ class RowMaker:
         self._parsed, self._wide = Cells(parsed, without=self._explode), parsed.kind is not Kind.NOTHING
         self._facts = Cells(shapes.metadata)
         self._has_facts = shapes.metadata.kind is not Kind.NOTHING
-        self._input = shapes.input
+        self._input = None if shapes.input is None else Cells(shapes.input)
         self.columns = tuple(self._columns(parsed, shapes))
         self._null_element = [None] * (1 + (self._elements.width if self._elements else 0))
 
@@ -81,7 +81,7 @@ class RowMaker:
         body = None if response is None else response["body"]
         row = [record["custom_id"], line]
         if self._input is not None:
-            _beside(self._input, beside, row)
+            self._input.fill(beside, row)
         text, finish, model, reasoning = answer_of(body)
         row.append(text)
         parsed = facts.get("parsed")
@@ -149,16 +149,6 @@ def _items(parsed: Shape, explode: str | None) -> Shape:
         hint = f"its lists are {', '.join(lists)}" if lists else "there are no lists in it"
         raise JobError(ExitCode.USAGE, f"--explode {explode}: the answers have no such list; {hint}")
     return found.items or Shape()
-
-
-def _beside(shape: Shape, values: Json | None, row: list[Any]) -> None:
-    given = values or {}
-    row += [cell(given.get(name), one.kind) for name, one in shape.fields.items()]
-    if not given.keys() <= shape.fields.keys():
-        raise StrayError
-    for name, one in shape.fields.items():
-        if one.kind is Kind.NOTHING and given.get(name) is not None:
-            raise StrayError
 
 
 def answer_of(body: Any) -> tuple[str | None, str | None, str | None, str | None]:

@@ -8,6 +8,7 @@ from batchllm.types import Json
 
 _FACTS = b',"error":null,"batchllm":'
 _ID = b'"custom_id":"'
+_PARSED = b',"parsed":'
 
 
 def id_and_facts(raw: bytes) -> tuple[str, Json]:
@@ -23,6 +24,26 @@ def id_and_facts(raw: bytes) -> tuple[str, Json]:
             return name.decode(), loads(raw[at + len(_FACTS) : -1])
         except ValueError:
             pass
+    return _whole(raw)
+
+
+def id_and_account(raw: bytes) -> tuple[str, Json]:
+    """The same, and what a result was billed and how long it took, but not `parsed` and what stands behind it.
+
+    Where the words before the facts stand twice, or where it was cut within one of them, more of the line is parsed.
+    """
+    start, at = raw.find(_ID, 0, 80) + len(_ID), raw.find(_FACTS)
+    name = raw[start : raw.find(b'"', start)]
+    end = raw.find(_PARSED, at) if 0 < at == raw.rfind(_FACTS) else -1
+    if end > 0 and start >= len(_ID) and b"\\" not in name and raw.endswith(b"}}"):
+        try:
+            return name.decode(), loads(raw[at + len(_FACTS) : end] + b"}")
+        except ValueError:
+            pass
+    return id_and_facts(raw)
+
+
+def _whole(raw: bytes) -> tuple[str, Json]:
     record = parsed(raw)
     if type(record["custom_id"]) is not str:
         raise TypeError("custom_id is no text")

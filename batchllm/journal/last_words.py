@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from batchllm.journal.envelope import id_and_facts
+from batchllm.journal.envelope import id_and_account
 from batchllm.journal.index import JobIndex
 from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.journal.replay import MAX_RECORD
@@ -21,11 +22,26 @@ ANSWERED = 1
 """The mark of an answered id; a failed one has the number of its code, from 2 on."""
 
 
+class Watch(Protocol):
+    """Looks on while a folder is read. `again`: the same id was met before, and this record takes the place of that one.
+
+    `number` is the id's own, from 1; `raw` an answer's whole line, of which `facts` leave out what was `parsed`; `record` a
+    failed line's whole record.
+    """
+
+    def answered(self, number: int, custom_id: str, facts: Json, raw: bytes, *, again: bool) -> None: ...
+
+    def failed(self, number: int, custom_id: str, record: Json, *, again: bool) -> None: ...
+
+    def attempt(self, note: Json) -> None: ...
+
+
 class LastWords:
     """The last word on each `custom_id`: about 26 bytes for each one that was answered or has failed."""
 
-    def __init__(self, accepted: frozenset[str]) -> None:
+    def __init__(self, accepted: frozenset[str], watch: Watch | None = None) -> None:
         self._accepted = accepted
+        self._watch = watch
         self._index = JobIndex()
         self._marks = bytearray(1)
         self._codes: list[str] = []
@@ -61,14 +77,17 @@ class LastWords:
                 bad = 1
 
     def _result(self, raw: bytes) -> None:
-        custom_id, facts = id_and_facts(raw)
+        custom_id, facts = id_and_account(raw)
         self.totals.add_record(facts)
         if facts["settings"] not in self._accepted:
             self.outdated += 1  # asked again by the run that changed the settings
             return
         number = self._number(custom_id)
-        self.answered += self._marks[number] != ANSWERED
+        again = self._marks[number] == ANSWERED
+        self.answered += not again
         self._marks[number] = ANSWERED
+        if self._watch is not None:
+            self._watch.answered(number, custom_id, facts, raw, again=again)
 
     def _attempt(self, raw: bytes) -> None:
         note = parsed(raw)
@@ -76,15 +95,17 @@ class LastWords:
         if record is None:
             self.totals.add_note(note)
             self.attempts.append(note)
+            if self._watch is not None:
+                self._watch.attempt(note)
             return
         facts, error = record["batchllm"], record["error"]
         self.totals.add_record(facts)
         if facts.get("settings") not in self._accepted:
             return
         self.attempts.append({"custom_id": note["custom_id"], "line": note.get("line"), "final": True, **error})
-        self._failure(str(note["custom_id"]), facts, error)
+        self._failure(str(note["custom_id"]), record, facts, error)
 
-    def _failure(self, custom_id: str, facts: Json, error: Json) -> None:
+    def _failure(self, custom_id: str, record: Json, facts: Json, error: Json) -> None:
         number = self._number(custom_id)
         mark, code = self._marks[number], str(error["code"])
         if mark == ANSWERED:
@@ -99,6 +120,8 @@ class LastWords:
             "example_line": facts.get("line"), "example_custom_id": custom_id, "message": error.get("message"),
             "retryable": facts.get("retryable"),
         }  # fmt: skip
+        if self._watch is not None:
+            self._watch.failed(number, custom_id, record, again=bool(mark))
 
     def _number(self, custom_id: str) -> int:
         number = len(self._marks)

@@ -7,11 +7,14 @@ from dataclasses import replace
 from batchllm.providers import dialects
 from batchllm.providers.provider import Provider
 
+_THINKERS = r"(?:.*/)?(?:qwen3-(?!.*(?:instruct|coder|max|embedding|rerank|vl))|qwq|qvq)"
+
 DASHSCOPE = Provider(
     "dashscope", "Alibaba Model Studio (DashScope, Qwen), Beijing",
     "https://dashscope.aliyuncs.com/compatible-mode/v1", ("DASHSCOPE_API_KEY",),
     rules=dialects.DASHSCOPE, batch=True,
-    json_needs_word=True, thinking_needs_stream=True, json_excludes_thinking=True,
+    json_needs_word=True, thinking_needs_stream=True, json_excludes_thinking=True, thinking_apart=True,
+    thinking_models=_THINKERS, audio_as_url=True, limits="none",
     notes=(
         "insufficient_quota is tokens per minute or second here and recovers within a minute; no "
         "money is Arrearage.",
@@ -34,7 +37,7 @@ DASHSCOPE_INTL = replace(
 
 SILICONFLOW = Provider(
     "siliconflow", "SiliconFlow", "https://api.siliconflow.cn/v1", ("SILICONFLOW_API_KEY",),
-    stream_usage=False, rules=dialects.SILICONFLOW, batch=True,
+    stream_usage=False, rules=dialects.SILICONFLOW, batch=True, limits="none",
     notes=(
         "Errors stand at top level (code, message, data: null), without an error object.",
         "Limits per minute, hour and day for requests and tokens; the first one hit refuses. No "
@@ -48,7 +51,8 @@ SILICONFLOW = Provider(
 MODELSCOPE = Provider(
     "modelscope", "ModelScope API-Inference", "https://api-inference.modelscope.cn/v1",
     ("MODELSCOPE_API_KEY", "MODELSCOPE_SDK_TOKEN", "MODELSCOPE_ACCESS_TOKEN"),
-    structured="prompt", rules=dialects.MODELSCOPE, thinking_needs_stream=True, max_concurrency=8,
+    structured="prompt", rules=dialects.MODELSCOPE, thinking_needs_stream=True, thinking_models=_THINKERS,
+    max_concurrency=8, limits="counts of a day",
     notes=(
         "Free, with daily counts for the user (about 2,000 calls) and for each model: at 0 the run "
         "pauses to the next day.",
@@ -61,6 +65,7 @@ MODELSCOPE = Provider(
 
 DEEPSEEK = Provider(
     "deepseek", "DeepSeek", "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), json_needs_word=True,
+    limits="none",
     notes=(
         "Queues instead of refusing: a request may wait long, with blank lines or `: keep-alive` as "
         "signs of life.",

@@ -7,7 +7,7 @@ from batchllm.providers.provider import Provider
 
 OPENROUTER = Provider(
     "openrouter", "OpenRouter", "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",),
-    structured="json_schema", rules=dialects.OPENROUTER,
+    structured="json_schema", rules=dialects.OPENROUTER, limits="x-ratelimit",
     notes=(
         "Once generation has begun the status is 200: errors then stand in the body, or in choices[0].error.",
         "402 with Retry-After is a budget in flight and passes; without it the credit is used up.",
@@ -19,6 +19,7 @@ OPENROUTER = Provider(
 
 GROQ = Provider(
     "groq", "Groq", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",), json_needs_word=True, batch=True,
+    limits="x-ratelimit",
     notes=(
         "x-ratelimit-*-requests counts a day, x-ratelimit-*-tokens a minute.",
         "A single request above the tokens of a minute is refused for good (413).",
@@ -29,7 +30,7 @@ GROQ = Provider(
 
 TOGETHER = Provider(
     "together", "Together AI", "https://api.together.xyz/v1", ("TOGETHER_API_KEY",),
-    structured="json_schema", batch=True,
+    structured="json_schema", batch=True, limits="x-ratelimit",
     notes=("The batch API serves chat completions only.", "Unverified: which models take json_schema."),
     docs="together",
 )  # fmt: skip
@@ -48,7 +49,7 @@ MISTRAL = Provider(
 
 GEMINI = Provider(
     "gemini", "Google Gemini (OpenAI-compatible)", "https://generativelanguage.googleapis.com/v1beta/openai",
-    ("GEMINI_API_KEY", "GOOGLE_API_KEY"), structured="json_schema", rules=dialects.GEMINI,
+    ("GEMINI_API_KEY", "GOOGLE_API_KEY"), structured="json_schema", rules=dialects.GEMINI, limits="none",
     notes=(
         "Errors come wrapped in an array; the wait stands in the text and in RetryInfo.",
         "Counts of a day start anew at midnight Pacific time; `limit: 0` means the plan does not "

@@ -7,7 +7,7 @@ from batchllm.providers.provider import Provider
 
 VLLM = Provider(
     "vllm", "vLLM", "http://localhost:8000/v1", ("VLLM_API_KEY",),
-    structured="json_schema", rules=dialects.VLLM, local=True,
+    structured="json_schema", rules=dialects.VLLM, local=True, limits="none", programs=("vllm",),
     notes=(
         "Queues what it cannot run at once: concurrency may be high (100 and more).",
         "Closes idle connections after 5 s; the name of the reasoning field differs by version.",
@@ -19,7 +19,7 @@ VLLM = Provider(
 
 SGLANG = Provider(
     "sglang", "SGLang", "http://localhost:30000/v1", ("SGLANG_API_KEY",),
-    structured="json_schema", local=True,
+    structured="json_schema", local=True, limits="none", programs=("sglang",),
     notes=("Queues what it cannot run at once.", "Unverified: the variable's name, which is ours."),
     docs="sglang",
 )  # fmt: skip
@@ -27,6 +27,7 @@ SGLANG = Provider(
 OLLAMA = Provider(
     "ollama", "Ollama", "http://localhost:11434/v1", ("OLLAMA_API_KEY",),
     structured="json_schema", rules=dialects.OLLAMA, local=True, max_concurrency=4,
+    limits="none", programs=("ollama",),
     notes=(
         "Answers 503 once its queue (OLLAMA_MAX_QUEUE) is full.",
         "The first request loads the model, which can take minutes.",
@@ -37,7 +38,7 @@ OLLAMA = Provider(
 
 LLAMACPP = Provider(
     "llamacpp", "llama.cpp (llama-server)", "http://localhost:8080/v1", ("LLAMA_API_KEY",),
-    structured="json_schema", local=True, max_concurrency=4,
+    structured="json_schema", local=True, max_concurrency=4, limits="none", programs=("llama-server",),
     notes=(
         "Runs as many requests at once as it was started with (--parallel), and shares the context "
         "between them.",
@@ -48,14 +49,14 @@ LLAMACPP = Provider(
 
 LMDEPLOY = Provider(
     "lmdeploy", "LMDeploy (InternLM)", "http://localhost:23333/v1", ("LMDEPLOY_API_KEY",),
-    structured="json_schema", local=True,
+    structured="json_schema", local=True, limits="none", programs=("lmdeploy",),
     notes=("Unverified: the variable's name, which is ours, and stream_options in versions before 0.6.",),
     docs="lmdeploy",
 )  # fmt: skip
 
 LMSTUDIO = Provider(
     "lmstudio", "LM Studio", "http://localhost:1234/v1", ("LMSTUDIO_API_KEY",),
-    structured="json_schema", local=True, max_concurrency=4,
+    structured="json_schema", local=True, max_concurrency=4, limits="none",
     notes=("The server has to be switched on in the app.", "Unverified: the variable's name, which is ours."),
     docs="lmstudio",
 )  # fmt: skip
@@ -63,6 +64,7 @@ LMSTUDIO = Provider(
 TRANSFORMERS = Provider(
     "transformers", "transformers serve", "http://localhost:8000/v1", (),
     auth="none", structured="prompt", stream_usage=False, rules=dialects.TRANSFORMERS, local=True, max_concurrency=4,
+    limits="none", programs=("transformers",),
     notes=(
         "Meant for trying out: few requests at once.",
         "Takes response_format and ignores it: a schema is asked for in the prompt.",
@@ -73,7 +75,7 @@ TRANSFORMERS = Provider(
 
 LITELLM = Provider(
     "litellm", "LiteLLM proxy", "http://localhost:4000/v1", ("LITELLM_API_KEY", "LITELLM_MASTER_KEY"),
-    structured="json_schema",
+    structured="json_schema", limits="x-ratelimit", programs=("litellm",),
     notes=(
         "A proxy in front of paid endpoints: its errors wrap theirs, so an ambiguous quota answer is probed.",
         "Set num_retries to 0 on the proxy: two layers of retries multiply.",

@@ -7,7 +7,7 @@ from batchllm.providers.provider import Provider
 
 OPENAI = Provider(
     "openai", "OpenAI", "https://api.openai.com/v1", ("OPENAI_API_KEY",),
-    structured="json_schema", rules=dialects.OPENAI, batch=True, json_needs_word=True,
+    structured="json_schema", rules=dialects.OPENAI, batch=True, json_needs_word=True, limits="x-ratelimit",
     notes=(
         "Rejected requests count against the limit too, so early retries feed it.",
         "Growing too fast is refused (slow_down) even within the limits: above 1 M tokens a minute, "
@@ -21,7 +21,7 @@ OPENAI = Provider(
 AZURE = Provider(
     "azure", "Azure OpenAI", "", ("AZURE_OPENAI_API_KEY",),
     auth="api-key", query={"api-version": "2024-10-21"}, url_style="azure-deployments",
-    structured="json_schema", rules=dialects.AZURE, batch=True, json_needs_word=True,
+    structured="json_schema", rules=dialects.AZURE, batch=True, json_needs_word=True, limits="x-ratelimit",
     notes=(
         "base_url is the resource (https://NAME.openai.azure.com), model the name of the deployment.",
         "A base_url that ends in /openai/v1 uses the newer API, where model stands in the body.",

@@ -13,6 +13,7 @@ from batchllm.refusals import Rule
 Auth = Literal["bearer", "api-key", "none"]
 UrlStyle = Literal["openai", "azure-deployments"]
 Structured = Literal["json_schema", "json_object", "tool", "prompt"]
+ToldLimits = Literal["x-ratelimit", "counts of a day", "none", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,10 @@ class Provider:
     """One row. It holds no key: `key_env` names the variables one may stand in; the first that is set wins.
 
     `structured` is the strictest way it takes to ask for an object of a schema. `rules` are how it says no
-    where that differs from `refusals.GENERAL`. `notes` are its quirks in words, for `batchllm providers`;
+    where that differs from `refusals.GENERAL`. `limits` is how its replies tell what is left of a rate limit, which is read
+    of everybody alike. `thinking_models` is a pattern of the models that think unless told not to, of use only where
+    `thinking_needs_stream`; `thinking_apart`: max_tokens counts the answer without it. `programs` are the commands that
+    start a server of this kind. `notes` are its quirks in words, for `batchllm providers`;
     one that starts with "Unverified" names facts of the row that were not checked against the owner's own
     pages.
     """
@@ -41,6 +45,11 @@ class Provider:
     json_needs_word: bool = False
     thinking_needs_stream: bool = False
     json_excludes_thinking: bool = False
+    thinking_apart: bool = False
+    thinking_models: str = ""
+    audio_as_url: bool = False
+    limits: ToldLimits = "unknown"
+    programs: tuple[str, ...] = ()
     batch: bool = False
     max_concurrency: int | None = None
     notes: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 from batchllm.errors import ErrorCode
-from batchllm.providers.provider import Auth, Provider, Structured, UrlStyle, request_url
+from batchllm.providers.provider import Auth, Provider, Structured, ToldLimits, UrlStyle, request_url
 from batchllm.refusals import Rule
 from batchllm.types import Kind
 
@@ -51,6 +51,10 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("has to be a text")
     return value
+
+
+def _pattern(value: Any) -> str:
+    return re.compile(_text(value)).pattern
 
 
 def _flag(value: Any) -> bool:
@@ -133,9 +137,11 @@ def _template(value: Any) -> str:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("title", "base_url", "docs"), _text),
-    **dict.fromkeys(("key_env", "notes"), _texts),
+    **dict.fromkeys(("key_env", "notes", "programs"), _texts),
     **dict.fromkeys(("stream_usage", "local", "batch", "json_needs_word"), _flag),
-    **dict.fromkeys(("thinking_needs_stream", "json_excludes_thinking"), _flag),
+    **dict.fromkeys(("thinking_needs_stream", "json_excludes_thinking", "thinking_apart", "audio_as_url"), _flag),
+    "thinking_models": _pattern,
+    "limits": _one_of(get_args(ToldLimits)),
     "auth": _one_of(get_args(Auth)),
     "url_style": _one_of(get_args(UrlStyle)),
     "structured": _one_of(get_args(Structured)),

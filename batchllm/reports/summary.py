@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.index import JobIndex, State
 from batchllm.records import usage_json
+from batchllm.strictjson import loads
 from batchllm.tally import Tally
 from batchllm.types import Json
 
@@ -83,6 +86,14 @@ def summary(facts: Facts, index: JobIndex, tally: Tally, wall_s: float, ending: 
             "command": facts.command,
         },
     }  # fmt: skip
+
+
+def earlier_series(folder: Path) -> Any:
+    """`series` of the summary that an earlier run left; None where there is none to be read."""
+    try:
+        return loads((folder / "summary.json").read_bytes()).get("series")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _reason(code: ExitCode) -> str:

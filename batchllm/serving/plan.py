@@ -13,12 +13,6 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.providers import Provider, names, provider
 from batchllm.settings import LOOPBACK, Settings
 
-_OF_WORD = {
-    "vllm": "vllm", "sglang": "sglang", "ollama": "ollama", "llama-server": "llamacpp", "lmdeploy": "lmdeploy",
-    "transformers": "transformers", "litellm": "litellm",
-}  # fmt: skip
-"""Whose habits a command has, by the name of its program or module."""
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -38,9 +32,10 @@ class Plan:
 
     @property
     def habits(self) -> str | None:
-        """The provider whose server this looks like."""
+        """The provider whose server this looks like, by the name of the program or module."""
+        known = {program: name for name in names() for program in provider(name).programs}
         words = (part for word in self.command for part in (Path(word).name, word.partition(".")[0]))
-        return next((_OF_WORD[word] for word in words if word in _OF_WORD), None)
+        return next((known[word] for word in words if word in known), None)
 
 
 def plan(settings: Settings) -> Plan | None:

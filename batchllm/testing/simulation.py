@@ -138,5 +138,5 @@ def route(retries: Retries) -> Route:
         reask=0,
         stream=None,
         settings_digest="",
-        prices=lambda model: None,
+        prices=lambda *names: None,
     )

@@ -43,7 +43,9 @@ def from_delimited(path: Path, delimiter: str) -> Cells:
 def from_jsonl(path: Path) -> Cells:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     packed = json.JSONEncoder(separators=(",", ":")).encode
-    return [{**row, "inner.list": row["inner.list"] if row["inner.list"] is None else packed(row["inner.list"])} for row in rows]
+    return [
+        {**row, "inner.list": row["inner.list"] if row["inner.list"] is None else packed(row["inner.list"])} for row in rows
+    ]
 
 
 def from_excel(path: Path) -> Cells:

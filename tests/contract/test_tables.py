@@ -19,7 +19,11 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.sources.tables import ENDINGS, TABLE, BadRow, Row, TableOptions, open_table
 from batchllm.strictjson import dumps
 
-ROWS = [{"name": "a", "text": "Grüße, 世界"}, {"name": "b", "text": 'two "quoted"\nlines, and more'}, {"name": "c", "text": "=1+1"}]
+ROWS = [
+    {"name": "a", "text": "Grüße, 世界"},
+    {"name": "b", "text": 'two "quoted"\nlines, and more'},
+    {"name": "c", "text": "=1+1"},
+]
 Make = Callable[[Path, list[dict[str, Any]]], Path]
 
 
@@ -178,7 +182,9 @@ def test_a_query_says_which_rows(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-@pytest.mark.parametrize("query", ["selec", "select nothing from nowhere", "insert into reviews values ('x', 'y')", "drop table reviews"])
+@pytest.mark.parametrize(
+    "query", ["selec", "select nothing from nowhere", "insert into reviews values ('x', 'y')", "drop table reviews"]
+)
 def test_a_query_that_is_wrong_or_would_change_something_is_refused(kind: str, query: str, tmp_path: Path) -> None:
     path = MAKERS[kind](tmp_path, ROWS)
     with pytest.raises(JobError) as refused:

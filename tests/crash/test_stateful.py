@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from batchllm.testing import Fault
 from tests.crash.history import ERRORS, history
-from tests.crash.scenes import CONCURRENCY
-from tests.crash.sweeps import Counts
+from tests.crash.scenes import CONCURRENCY, SCENES
+from tests.crash.sweeps import Counts, cancels
 
 CALLS = st.integers(1, 130)
 SHARES = st.sampled_from((0.0, 0.01, 0.5, 0.999))
@@ -135,8 +135,8 @@ def live(examples: int, steps: int, *, shrink: bool = True) -> Counts:
 
 
 def test_every_promise_holds_after_every_step():
-    counts = live(60, 20)
-    assert counts.points > 300
+    counts = live(100, 25)
+    assert counts.points > 1000
     assert counts.repeats <= CONCURRENCY
 
 
@@ -158,3 +158,8 @@ def test_a_line_that_repeats_another_is_asked_all_the_same():
         made.run()
         made.job.twin(0)
         made.run()
+
+
+def test_a_cancel_at_every_turn_leaves_no_request_unaccounted_for():
+    counts = cancels(SCENES["plain"], 1.0)
+    assert not counts.broken, "\n".join(counts.broken[:10])

@@ -317,6 +317,44 @@ def test_other_providers(name: str, stream: bool, tmp_path: Path) -> None:
     assert outcome.summary["usage_unknown"] == (3 if stream and not provider(name).stream_usage else 0)
 
 
+THOUGHTS = {
+    "dashscope-intl": "reasoning_content", "zhipu": "reasoning_content", "moonshot": "reasoning_content",
+    "volcengine": "reasoning_content", "groq": "reasoning", "together": "think", "mistral": "think", "gemini": "hidden",
+    "sglang": "reasoning_content", "llamacpp": "reasoning_content", "lmdeploy": "reasoning_content",
+    "lmstudio": "reasoning_content", "litellm": "reasoning_content", "custom": "think",
+}  # fmt: skip
+"""Where their thoughts stand, as far as their pages say; what a server of one's own does depends on how it was started. Every
+shape is read whoever sends it (`tests/e2e/test_on_the_wire.py`)."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_providers_reasoning(name: str, tmp_path: Path) -> None:
+    options = {"api_key": KEY if takes_a_key(name) else None, "reasoning": THOUGHTS[name]}
+    lines = [*prompts(2), *({**line, "custom_id": f"s-{line['custom_id']}", "stream": True} for line in prompts(2))]
+    outcome = perform(tmp_path, lines, provider=name, options=options)
+    answered(outcome, 4)
+    for record in outcome.results:
+        assert bool(record["batchllm"].get("reasoning")) is (THOUGHTS[name] != "hidden")
+        assert "think>" not in (record["batchllm"].get("reasoning") or "")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_providers_limits(name: str, tmp_path: Path) -> None:
+    """Whose row says that limits are told is slowed down by them; by the others' silence no line loses its answer."""
+    told = provider(name).limits == "x-ratelimit"
+    options = {"api_key": KEY if takes_a_key(name) else None, "limits": Limits(rpm=600)}
+    count = 160 if told else 40
+    outcome = perform(tmp_path, prompts(count), dialect="openai" if told else "ollama", provider=name, options=options)
+    assert (outcome.exit_code, outcome.counts) == (0, (count, 0, 0)), outcome.summary["ended"]
+    assert outcome.stats["served"] == count
+    assert outcome.stats["statuses"].get(429, 0) <= 3 or not told
+
+
+def test_a_rows_word_on_limits_is_what_its_dialect_does() -> None:
+    words = {"openai": "x-ratelimit", "azure": "x-ratelimit", "modelscope": "counts of a day", "none": "none"}
+    assert {name: provider(name).limits for name in EVERY} == {name: words[DIALECTS[name].rate_headers] for name in EVERY}
+
+
 # -- a user's own ----------------------------------------------------------------------------------------------------
 
 LIKE = ("dashscope", "siliconflow", "openrouter", "vllm")

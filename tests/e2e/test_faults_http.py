@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.trial import Trial, attempt, leaks
+from batchllm.transports import TRANSPORTS, preferred
+from tests.e2e.trial import Trial, leaks
+from tests.e2e.trial import attempt as tried
 from tests.faultserver import have_openssl
 from tests.faultserver.catalogue import CATALOGUE, Fault
+from tests.faultserver.rows_streams import STREAMED
+from tests.faultserver.rows_transport import TRANSPORT
 
 Facts = dict[str, Any]
 
@@ -21,6 +26,32 @@ OWNED_UP: dict[str, Callable[[Trial, Facts], bool]] = {
     "duplicate": lambda trial, record: bool(record["batchllm"].get("duplicate_keys")),
 }
 """How a record or the summary says what a fault's `flags` name; any other flag is a word of the message."""
+
+
+ASKED = os.environ.get("BATCHLLM_TEST_TRANSPORT")
+"""One transport for every row. Without it the preferred one has them all, the others those that transports can differ in."""
+
+Case = tuple[str, Fault]
+
+
+def cases(faults: Iterable[Fault]) -> list[Any]:
+    """Faults by the transport that meets them."""
+    shared = (*TRANSPORT, *STREAMED)
+    return [
+        pytest.param((name, fault), id=f"{name}-{fault.name}")
+        for fault in faults
+        for name in TRANSPORTS
+        if (name == ASKED if ASKED else name == preferred() or fault in shared)
+    ]
+
+
+def attempt(case: Case, tmp_path: Path, **more: Any) -> Trial:
+    name, fault = case
+    if needs_openssl(fault):
+        pytest.skip("certificates are made by openssl")
+    if name not in ("aiohttp", preferred()):
+        pytest.skip(f"{name} is not installed")
+    return tried(fault, tmp_path, transport=name, **more)
 
 
 def needs_openssl(fault: Fault) -> bool:
@@ -44,11 +75,10 @@ def _peak(status: Path) -> float:
     return int(line.split()[1]) / 1024
 
 
-@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda fault: fault.name)
-def test_a_fault_comes_to_what_the_catalogue_says(fault: Fault, tmp_path: Path) -> None:
-    if needs_openssl(fault):
-        pytest.skip("certificates are made by openssl")
-    trial = attempt(fault, tmp_path)
+@pytest.mark.parametrize("case", cases(CATALOGUE))
+def test_a_fault_comes_to_what_the_catalogue_says(case: Case, tmp_path: Path) -> None:
+    _, fault = case
+    trial = attempt(case, tmp_path)
     check_record(fault, trial)
     check_waits(fault, trial)
     check_flags(fault, trial)
@@ -118,24 +148,24 @@ def check_books(fault: Fault, trial: Trial) -> None:
     assert len(trial.requests) <= trial.summary["requests"]
 
 
-@pytest.mark.parametrize("fault", [one for one in CATALOGUE if one.expect.free], ids=lambda fault: fault.name)
-def test_being_told_to_wait_uses_up_no_attempt(fault: Fault, tmp_path: Path) -> None:
-    trial = attempt(fault, tmp_path, retries={"max_attempts": 1})
-    check_record(fault, trial)
+@pytest.mark.parametrize("case", cases(one for one in CATALOGUE if one.expect.free))
+def test_being_told_to_wait_uses_up_no_attempt(case: Case, tmp_path: Path) -> None:
+    trial = attempt(case, tmp_path, retries={"max_attempts": 1})
+    check_record(case[1], trial)
 
 
-@pytest.mark.parametrize("fault", [one for one in CATALOGUE if one.expect.memory_mb], ids=lambda fault: fault.name)
-def test_no_reply_takes_the_memory(fault: Fault, tmp_path: Path, peak_mb: Callable[[], float]) -> None:
-    attempt(fault, tmp_path)
+@pytest.mark.parametrize("case", cases(one for one in CATALOGUE if one.expect.memory_mb))
+def test_no_reply_takes_the_memory(case: Case, tmp_path: Path, peak_mb: Callable[[], float]) -> None:
+    _, fault = case
+    attempt(case, tmp_path)
     assert fault.expect.memory_mb is not None
     assert peak_mb() < fault.expect.memory_mb
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("fault", [one for one in CATALOGUE if not one.expect.slow], ids=lambda fault: fault.name)
-def test_a_fault_comes_to_the_same_on_a_clock_that_does_not_jump(fault: Fault, tmp_path: Path) -> None:
-    if needs_openssl(fault):
-        pytest.skip("certificates are made by openssl")
-    trial = attempt(fault, tmp_path, real_time=True)
+@pytest.mark.parametrize("case", cases(one for one in CATALOGUE if not one.expect.slow))
+def test_a_fault_comes_to_the_same_on_a_clock_that_does_not_jump(case: Case, tmp_path: Path) -> None:
+    _, fault = case
+    trial = attempt(case, tmp_path, real_time=True)
     check_record(fault, trial)
     check_waits(fault, trial)

@@ -80,7 +80,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        await asyncio.sleep(0)\n        self._safe(item, step)\n        self._learn(",
             ),
         ),
-        (f"{SWEEPS}test_a_cancelled_run_accounts_for_every_request_it_sent",),
+        ("tests/crash/test_stateful.py::test_a_cancel_at_every_turn_leaves_no_request_unaccounted_for",),
     ),
     _mutant(
         "429 consumes attempts",
@@ -97,8 +97,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 "journal/replay.py",
-                '        line = self._index.find(record["custom_id"])\n        if not line:\n            self._remove',
-                '        line = min(record["batchllm"]["line"], self._index.last_line)\n        if not line:\n            self._remove',
+                "        line = self._index.find(custom_id)\n        if not line:\n",
+                "        self._at = line = min(getattr(self, '_at', 0) + 1, self._index.last_line)\n        if not line:\n",
             ),
             Edit(
                 "journal/replay.py",
@@ -112,7 +112,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "journal/replay.py", "        self._index.set(line, State.DONE if current else State.PENDING)\n",
         "        self._index.set(line, State.DONE if current else State.PENDING)\n"
         "        for other in range(1, self._index.last_line + 1):\n"
-        '            if current and self._index.same(other, record["batchllm"]["digest"]):\n'
+        '            if current and self._index.same(other, facts["digest"]):\n'
         "                self._index.set(other, State.DONE)\n",
         "tests/crash/test_stateful.py::test_a_line_that_repeats_another_is_asked_all_the_same",
     ),

@@ -79,6 +79,24 @@ def told(record: dict[str, Any]) -> tuple[int, int]:
     return prompt, completion
 
 
+def talked(outcome: Outcome, count: int, turns: int) -> None:
+    """Every conversation has an answer to each turn or the word which one failed, and its bill is the sum of its turns'."""
+    every = [*outcome.results, *outcome.errors]
+    assert len({record["custom_id"] for record in every}) == len(every) == count, outcome.summary["ended"]
+    assert outcome.results, outcome.summary["failures"]
+    for record in outcome.errors:
+        assert re.match(rf"turn [1-{turns}] of {turns}: ", record["error"]["message"]), record["error"]
+    for record in outcome.results:
+        facts = record["batchllm"]
+        assert len(facts["turns"]) == turns
+        assert facts["turns"][-1]["reply"] == record["response"]["body"]
+        told = [usage_of(turn["reply"]) for turn in facts["turns"]]
+        assert [prompt for prompt, _ in told] == sorted({prompt for prompt, _ in told})  # each turn has those before it in it
+        if facts["attempts"] == turns:  # no empty answer was asked for again
+            assert facts["usage"]["prompt_tokens"] == sum(prompt for prompt, _ in told)
+            assert facts["usage"]["completion_tokens"] == sum(completion for _, completion in told)
+
+
 def counters(base_url: str) -> dict[str, float]:
     """vLLM's own books: tokens and finished requests since it was started, whoever asked."""
     with urllib.request.urlopen(base_url.removesuffix("/v1") + "/metrics", timeout=10) as reply:

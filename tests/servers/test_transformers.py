@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.simulated import prompts, schema_file
-from tests.servers.served import address, ask, honest, told, usage_of
+from tests.servers.served import address, ask, honest, talked, told, usage_of
 
 pytestmark = pytest.mark.servers
 either = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -50,6 +50,16 @@ def test_a_schema_is_asked_for_in_words_and_its_breach_is_told(server: str, tmp_
     assert outcome.summary["structured"] == "prompt"
     assert {record["error"]["code"] for record in outcome.errors} <= {"truncated", "schema_invalid"}
     assert outcome.counts[2] == 0
+
+
+@either
+def test_conversations(server: str, stream: bool, tmp_path: Path) -> None:
+    """Stopped at a vowel, so that its turns end."""
+    lines = [
+        {"custom_id": f"talk-{number}", "turns": [f"Is {number} odd?", "Sure?", "Why?"], "stop": list("aei "), "max_tokens": 60}
+        for number in range(4)
+    ]  # fmt: skip
+    talked(ask(tmp_path, lines, server, "transformers", stream=stream), 4, 3)
 
 
 def test_n_is_ignored(server: str, tmp_path: Path) -> None:

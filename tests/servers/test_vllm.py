@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Command
 from tests.e2e.simulated import SCHEMA, prompts, schema_file
-from tests.servers.served import MODEL, address, ask, counters, honest, told, usage_of
+from tests.servers.served import MODEL, address, ask, counters, honest, talked, told, usage_of
 
 pytestmark = pytest.mark.servers
 either = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -98,6 +98,32 @@ def test_responses_with_a_schema(vllm: str, tmp_path: Path) -> None:
     outcome = ask(tmp_path, lines, vllm, "vllm", schema=schema_file(tmp_path))
     honest(outcome, 8)
     assert outcome.results
+
+
+@either
+def test_conversations(vllm: str, stream: bool, tmp_path: Path) -> None:
+    """Held to two words, so that its turns end."""
+    body = {"structured_outputs": {"choice": ["yes", "no"]}, "max_tokens": 8}
+    lines = [
+        {"custom_id": f"talk-{number}", "system": "Be brief.", "turns": [f"Is {number} odd?", "Sure?", "Why?"], **body}
+        for number in range(12)
+    ]
+    outcome = ask(tmp_path, lines, vllm, "vllm", stream=stream)
+    assert outcome.counts == (12, 0, 0), outcome.summary["failures"]
+    assert outcome.summary["requests"] == 36
+    talked(outcome, 12, 3)
+    assert {turn["text"] for record in outcome.results for turn in record["batchllm"]["turns"]} <= {"yes", "no"}
+
+
+def test_a_conversation_whose_history_is_summarised(vllm: str, tmp_path: Path) -> None:
+    lines = [{
+        "custom_id": "talk", "turns": ["One", "Two", "Three", "Four"], "history": {"summarise": {"last": 2}}, "max_tokens": 8,
+        "structured_outputs": {"choice": ["yes", "no"]},
+    }]  # fmt: skip
+    outcome = ask(tmp_path, lines, vllm, "vllm")
+    (record,) = outcome.results
+    assert len(record["batchllm"]["summaries"]) == 2
+    assert outcome.summary["requests"] == 6
 
 
 def test_usage_is_the_servers_own_count(vllm: str, tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ from batchllm.sources.tables import BadRow, Row, Table
 from batchllm.types import Request
 
 
-def made(rows: list[dict[str, Any]], recipe: Recipe | None = None, choice: Choice | None = None) -> tuple[list[dict[str, Any]], Built]:
+def made(
+    rows: list[dict[str, Any]], recipe: Recipe | None = None, choice: Choice | None = None
+) -> tuple[list[dict[str, Any]], Built]:
     lines: list[bytes] = []
     table = Table(None, iter([Row(number, values) for number, values in enumerate(rows, 1)]))
     built = build(table, recipe or Recipe(inline("Say {{ text }}")), choice or Choice(), lines.append)
@@ -82,14 +84,20 @@ def test_the_same_field_is_not_swept_twice() -> None:
 
 
 def test_values_are_json_where_they_are_json() -> None:
-    found = assignments(["max_tokens=100", "stop=[\"x\"]", "model=gpt-4o", "user=a=b", "n=NaN"])
+    found = assignments(["max_tokens=100", 'stop=["x"]', "model=gpt-4o", "user=a=b", "n=NaN"])
     assert found == {"max_tokens": 100, "stop": ["x"], "model": "gpt-4o", "user": "a=b", "n": "NaN"}
 
 
 def test_images_stand_beside_the_prompt() -> None:
     recipe = Recipe(inline("What is it?"), images=("image",))
     png = "iVBORw0KGgoAAAA="
-    cells: list[Any] = ["scans/1.png", ["a.png", "https://x.example/b.png"], {"bytes": png, "path": "1.png"}, "", {"bytes": "AAAA"}]
+    cells: list[Any] = [
+        "scans/1.png",
+        ["a.png", "https://x.example/b.png"],
+        {"bytes": png, "path": "1.png"},
+        "",
+        {"bytes": "AAAA"},
+    ]
     lines, built = made([{"image": cell} for cell in cells], recipe)
     urls = [[part["image_url"]["url"] for part in line["messages"][0]["content"][1:]] for line in lines]
     assert urls == [["scans/1.png"], ["a.png", "https://x.example/b.png"], [f"data:image/png;base64,{png}"]]

@@ -55,7 +55,9 @@ def test_a_column_that_is_not_there_is_an_error_and_never_an_empty_text() -> Non
         asked("{{ row.x }}", text="a")
 
 
-@pytest.mark.parametrize("template", ["{{ 1 / n }}", "{{ text.nothing }}", "{{ text | int + 'a' }}", "{% for i in n %}{% endfor %}"])
+@pytest.mark.parametrize(
+    "template", ["{{ 1 / n }}", "{{ text.nothing }}", "{{ text | int + 'a' }}", "{% for i in n %}{% endfor %}"]
+)
 def test_whatever_a_template_fails_with_is_a_sentence_about_the_row(template: str) -> None:
     with pytest.raises(PromptError, match="the prompt: "):
         asked(template, n=0, text="a")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from batchllm.cli.status_command import status_lines
 from batchllm.errors import ErrorCode
-from batchllm.journal.last_words import LAST_ATTEMPTS, LastWords, id_and_facts
+from batchllm.journal.envelope import id_and_facts
+from batchllm.journal.last_words import LAST_ATTEMPTS, LastWords
 from batchllm.journal.manifest import Manifest
 from batchllm.journal.storage import Storage
 from batchllm.records import Record, failure_line, usage_json

@@ -1,0 +1,63 @@
+"""HTML in which foreign text cannot act: what is not `Markup` is escaped, so that forgetting it is harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\ufeff\ufffe\uffff\ud800-\udfff]")
+"""Controls, half surrogate pairs, and the marks that turn the direction of what follows."""
+_VOID = frozenset({"meta", "input", "br", "rect", "path", "line", "col"})
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+
+
+class Markup(str):
+    """HTML that we made ourselves."""
+
+    __slots__ = ()
+
+
+def escaped(value: object) -> str:
+    """Text that stands for itself, in an element as in a quoted attribute; what nobody would see is shown as its code."""
+    text = str(value)
+    if not text.isprintable():
+        text = _UNSEEN.sub(_code, text)
+    return text.translate(_ESCAPES)
+
+
+def _code(found: re.Match[str]) -> str:
+    return "" if found[0] == "\r" else f"\\u{ord(found[0]):04x}"
+
+
+def el(name: str, *children: Any, **attributes: object) -> Markup:
+    """One element. A trailing underscore of an attribute's name is dropped, others become hyphens; None leaves one out."""
+    opened = f"<{name}{_attributes(attributes)}>" if attributes else f"<{name}>"
+    if name in _VOID:
+        return Markup(opened)
+    return Markup(f"{opened}{joined(children)}</{name}>")
+
+
+def joined(children: Iterable[Any]) -> Markup:
+    """Children one after the other: `Markup` as it is, None left out, iterables opened, everything else escaped."""
+    return Markup("".join(map(_one, children)))
+
+
+def _one(child: Any) -> str:
+    if isinstance(child, Markup):
+        return child
+    if child is None:
+        return ""
+    if isinstance(child, str | int | float):
+        return escaped(child)
+    return joined(child)
+
+
+def _attributes(attributes: dict[str, object]) -> str:
+    made = ""
+    for name, value in attributes.items():
+        if value is None or value is False:
+            continue
+        name = name.rstrip("_").replace("_", "-")
+        made += f" {name}" if value is True else f' {name}="{escaped(value)}"'
+    return made
