@@ -83,6 +83,7 @@ class Settings(_Frozen):
     retry_failed: bool = False
     fresh: bool = False
     ordered: bool = False
+    report: bool = Field(True, description="leave report.html in the folder at the end of a run")
     limit: int | None = Field(None, ge=1)
     durability: Literal["none", "batch", "each"] = "batch"
     media_root: str | None = Field(None, description="the folder below which lines may name images and sound")

@@ -108,8 +108,12 @@ def too_deep(value: Any) -> bool:
     """Whether a value is nested deeper than `DEEPEST`, told without recursion."""
     level = [value] if isinstance(value, _NESTED) else []
     for _ in range(DEEPEST):
-        below = (item for one in level for item in (one.values() if isinstance(one, dict) else one))
-        level = [item for item in below if isinstance(item, _NESTED)]
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, _NESTED)
+        ]
         if not level:
             return False
     return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from batchllm.providers import Provider, names, provider
@@ -74,6 +75,36 @@ falls to the general rules, which the same file tests for everybody.
 |---|---|---|---|---|---|
 """
 
+OWN = """
+## Your own
+
+Any other endpoint is `--base-url URL`, with `--api-key-env VAR` where it wants a key; `--provider NAME` beside it lends it that
+provider's habits. A name of your own stands in `batchllm.toml`, `like` the row it begins with:
+
+```toml
+[providers.gpu7]
+like = "vllm"
+base_url = "http://gpu7:8000/v1"
+key_env = "GPU7_KEY"
+
+[[providers.gpu7.rules]]       # how it says no, before the general rules
+statuses = [429]
+words = "pool is empty"
+kind = "stop"
+code = "quota_exhausted"
+message = "the pool is empty ({words})"
+
+[providers.here]
+like = "transformers"
+
+[providers.here.serve]         # started for the run, and stopped with it; or for one command: --serve "…"
+command = "transformers serve MODEL --port {port}"
+timeout = 600
+```
+
+Its keys are those of a built-in row: KEYS.
+"""
+
 NOTES_HEAD = """
 ## Not verified
 
@@ -123,7 +154,21 @@ def page(ids: list[str]) -> str:
     others = [name for name in names() if name not in DIALECTS and not provider(name).simulated]
     plain = [_other_row(provider(name), known) for name in others]
     unsure = [f"* {name}: {note}" for name in names() for note in provider(name).notes if note.startswith("Unverified")]
-    return HEAD + DIALECT_HEAD + "".join(spoken) + _beyond(known) + OTHERS_HEAD + "".join(plain) + NOTES_HEAD + _lines(unsure)
+    return (
+        HEAD
+        + DIALECT_HEAD
+        + "".join(spoken)
+        + _beyond(known)
+        + OTHERS_HEAD
+        + "".join(plain)
+        + _own()
+        + NOTES_HEAD
+        + _lines(unsure)
+    )
+
+
+def _own() -> str:
+    return OWN.replace("KEYS", ", ".join(f"`{one.name}`" for one in fields(Provider) if one.name not in ("name", "simulated")))
 
 
 def _dialect_row(row: Provider, dialect: Dialect, ids: Ids) -> str:

@@ -29,6 +29,8 @@ are the ratios: both sides of each are measured in one run, round by round, as t
 The bare loop is what everybody writes first: `aiohttp`, `uvloop`, `orjson`, a semaphore, a `gather`, and nothing that a
 failure could not end. Both sides are whole processes asking an endpoint that answers at once with a completion of 600 bytes, so
 that what is measured is the client; against a real endpoint, whose answers take seconds, neither is what one waits for.
+
+Streams have a page of their own: [streams](streams.md).
 """
 CUTS = """\
 ## What was cut

@@ -27,7 +27,7 @@ async def with_sdk(base_url: str, concurrency: int, work: Work) -> None:
     """The official SDK's stream, typed chunks and all."""
     from openai import AsyncOpenAI
 
-    async with AsyncOpenAI(api_key="none", base_url=base_url, max_retries=0) as client:
+    async with AsyncOpenAI(api_key="none", base_url=base_url, max_retries=0, timeout=60) as client:
 
         async def ask(body: dict[str, Any]) -> Answer:
             said, usage = [], None

@@ -134,7 +134,7 @@ def main() -> int:
         print(text, file=sys.stderr)
 
     paced = measure(given.lines, given.chunks, given.rounds, given.tick, watch=watch)
-    at_once = measure(given.lines * 5, given.chunks, given.rounds, 0.0, watch=watch)
+    at_once = measure(given.lines * 3, given.chunks, given.rounds, 0.0, watch=watch)
     given.output.write_text(HEAD + section(paced) + section(at_once), encoding="utf-8")
     return 0
 

@@ -141,6 +141,9 @@ def _run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fresh", action="store_true", default=None, help="begin anew; the old folder is moved aside, never deleted")
     group.add_argument("--strict", action="store_true", default=None, help="send nothing if any line is bad (exit 65)")
     group.add_argument("--ordered", action="store_true", default=None, help="also write results.ordered.jsonl in the job's order")
+    group.add_argument(
+        "--report", action=argparse.BooleanOptionalAction, default=None, help="leave report.html in the folder at the end (default: yes)"
+    )
     group.add_argument("--dry-run", action="store_true", help="read, check and count everything; send nothing")
     table_arguments.run_table(parser)
     _output(parser)
@@ -167,6 +170,19 @@ def _status(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example:\n  batchllm status outputs/extract"
     parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
     parser.add_argument("--json", action="store_true", help="print it as one line of JSON on stdout")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "examples:\n  batchllm report outputs/extract                      (writes outputs/extract/report.html)\n"
+        "  batchllm report outputs/extract -o /tmp/extract.html\n"
+        "  batchllm report outputs/model-a outputs/model-b      (two runs side by side, in comparison.html)\n\n"
+        "The page is one file, opens without a network and loads nothing. Its path is printed.\n\n"
+        "exit codes: 0 written · 65 no run was made into this folder · 74 the page could not be written"
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    parser.add_argument("other", type=Path, nargs="?", metavar="DIR", help="another one, to compare: what changed from the first to this")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write the page")
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -265,6 +281,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "check": ("read and check every line of a job; send nothing", _check),
     "status": ("say where a run stands, also while it runs", _status),
     "verify": ("prove that every line has exactly one record, or say which do not", _verify),
+    "report": ("make one HTML page of a run, or of two side by side", _report),
     "build": ("make a job out of a table and a prompt template", _build),
     "export": ("make a table out of the answers, in the job's order", _export),
     "jsonl": ("look into, check, cut, join and change JSONL files", _jsonl),

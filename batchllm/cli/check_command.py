@@ -6,18 +6,15 @@ from argparse import Namespace
 from typing import Any
 
 from batchllm.admission import preflight_for
-from batchllm.assembly import check_values, job_file, schemas_of, target
+from batchllm.assembly import check_values, job_file, price_list, schemas_of, target
+from batchllm.cli.estimate import Estimate, estimate_lines
 from batchllm.cli.flags import configuration_for
 from batchllm.configuration import Configuration
-from batchllm.endpoints import endpoint_for
 from batchllm.errors import ExitCode
 from batchllm.sources.raw_lines import open_job
 from batchllm.strictjson import dumps
 from batchllm.survey import survey
 from batchllm.terminal import say
-from batchllm.types import Request
-
-BYTES_PER_TOKEN = 4
 
 
 def main(args: Namespace) -> int:
@@ -43,7 +40,8 @@ def examine(args: Namespace, configuration: Configuration) -> dict[str, Any]:
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     preflight = preflight_for(settings, chosen.provider, mode, default_schema=None in schemas)
     open_job(args.job).close()
-    estimate = _Estimate()
+    prices = price_list(settings, settings.base_url or chosen.base_url)
+    estimate = Estimate(prices, settings.assume_max_tokens)
     found = survey(job_file(settings, args.job, preflight.fault), settings.limit, estimate.add)
     return {
         "job": str(args.job),
@@ -56,35 +54,9 @@ def examine(args: Namespace, configuration: Configuration) -> dict[str, Any]:
         "endpoint": chosen.name,
         "urls": dict(found.urls),
         "models": dict(found.models),
-        "estimate": {"prompt_tokens": round(estimate.prompt), "max_completion_tokens": estimate.completion,
-                     "method": f"{BYTES_PER_TOKEN} bytes a token"},
+        "estimate": estimate.as_json(),
         "settings": check_values(settings),
     }  # fmt: skip
-
-
-class _Estimate:
-    """Adds up what a job may use. Without an answer limit on some line, the completion is unknown."""
-
-    def __init__(self) -> None:
-        self.prompt = 0.0
-        self.completion: int | None = 0
-
-    def add(self, request: Request) -> None:
-        body = request.body
-        turns = request.extras.turns if request.extras is not None else ()
-        rounds = len(turns) or 1
-        self.prompt += rounds * _tokens(endpoint_for(request.url).prompt_text(body))
-        # Each later question stands in every request from its own on; what will be answered is not known yet.
-        self.prompt += sum((rounds - turn) * _tokens(question) for turn, question in enumerate(turns) if turn)
-        ceiling = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
-        if isinstance(ceiling, int) and self.completion is not None:
-            self.completion += ceiling * rounds
-        else:
-            self.completion = None
-
-
-def _tokens(text: str) -> float:
-    return len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN
 
 
 def _print(findings: dict[str, Any]) -> None:
@@ -98,8 +70,6 @@ def _print(findings: dict[str, Any]) -> None:
         say(f"  warning: {sentence}")
     for name in ("urls", "models"):
         say(f"  {name:<9} " + (", ".join(f"{key} × {count}" for key, count in findings[name].items()) or "none named"))
-    estimate = findings["estimate"]
-    ceiling = estimate["max_completion_tokens"]
-    most = f"at most {ceiling:,} completion" if ceiling is not None else "completion unbounded (no max_tokens)"
-    say(f"  tokens    about {estimate['prompt_tokens']:,} prompt ({estimate['method']}), {most}")
+    for line in estimate_lines(findings["estimate"]):
+        say(line)
     say("  nothing was sent")

@@ -25,7 +25,12 @@ def main(args: Namespace) -> int:
     write, options = sink_for(path, args.to), SinkOptions(args.table)
     wish = _wish(args, path)
     open_sink: OpenSink = lambda columns: write(path, columns, options)  # noqa: E731
-    exported = export(wish, open_sink)
+    try:
+        exported = export(wish, open_sink)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise JobError(ExitCode.DISK, f"{error.filename or args.folder}: cannot be read: {error.strerror or error}") from None
     if args.json:
         say(orjson.dumps({"output": str(path), **exported.as_json()}).decode())
     else:

@@ -9,8 +9,8 @@ from typing import Any
 from batchllm.configuration import Configuration, load
 
 _PLAIN = (
-    "provider", "base_url", "serve", "serve_timeout", "api_key_env", "model", "proxy", "transport", "schema", "structured", "reask", "stream", "concurrency", "rpm", "tpm",
-    "until", "max_cost", "assume_max_tokens", "limit", "retry_failed", "on_change", "fresh", "strict", "ordered",
+    "provider", "base_url", "serve", "serve_timeout", "api_key_env", "model", "proxy", "schema", "structured", "reask", "stream", "concurrency", "rpm", "tpm",
+    "transport", "until", "max_cost", "assume_max_tokens", "limit", "retry_failed", "on_change", "fresh", "strict", "ordered", "report",
     "media_root", "image_max_px", "escalate", "pack",
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from batchllm.cli.build_asked import asked_for, job_for_run
 from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
 from batchllm.cli.flags import configuration_for, folder_for
+from batchllm.cli.report_command import leave_report
 from batchllm.cli.stdin_job import spooled
 from batchllm.configuration import Configuration
 from batchllm.errors import ExitCode, JobError
@@ -56,9 +57,17 @@ def main(args: Namespace) -> int:
     elif run.ending is not None:
         say(f"batchllm: {run.ending}")
     if args.json:
-        _print_json(summary)
+        _print_json({name: value for name, value in summary.items() if name != "series"})
+    if configuration.settings.report and _is_news(summary, folder):
+        leave_report(folder, quiet=args.quiet)
     code = int(summary["ended"]["exit_code"])
     return int(ExitCode.SOME_FAILED) if bad_rows and code == ExitCode.OK else code
+
+
+def _is_news(summary: Json, folder: Path) -> bool:
+    """Whether the run left something to make a page of: not where the disk failed, nor where all was done before."""
+    done = summary["this_run"]["completed"] + summary["this_run"]["failed"]
+    return summary["ended"]["exit_code"] != ExitCode.DISK and (done > 0 or not (folder / "report.html").exists())
 
 
 def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:

@@ -65,7 +65,7 @@ class Reader:
 
 
 class _Pieces:
-    """Pieces of a file. Where the next one is near the last, as answers come nearly in the job's order, more is read at once."""
+    """Pieces of a file. More is read at once where the next is near the last: answers come nearly in the job's order."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -20,6 +20,9 @@ class State(IntEnum):
 _WANTED = frozenset({int(State.PENDING), int(State.RETRY)})
 
 
+_STATES = tuple(State)
+
+
 class JobIndex:
     """Lines by number and by `custom_id`.
 
@@ -75,7 +78,7 @@ class JobIndex:
         return self._digests[line] == int(digest[:16], 16)
 
     def state(self, line: int) -> State:
-        return State(self._states[line])
+        return _STATES[self._states[line]]
 
     def wanted(self, line: int) -> bool:
         """Whether the line is still to be sent."""

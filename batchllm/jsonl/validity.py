@@ -10,7 +10,7 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.journal.index import JobIndex
 from batchllm.jsonl.openai_form import FormError, ToOpenAI
 from batchllm.jsonl.streams import custom_id
-from batchllm.media import Media
+from batchllm.media_files import Media
 from batchllm.sources.request_line import RequestLine
 from batchllm.strictjson import loads
 from batchllm.types import BadLine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.export.shape import Column, Kind
-from batchllm.sinks.parquet import batches
+from batchllm.sinks.arrow import Batches
 from batchllm.sinks.tables import Rows, SinkOptions, Take, missing
 
 _TYPES = {Kind.BOOL: "boolean", Kind.INT: "bigint", Kind.FLOAT: "double"}
@@ -22,7 +22,7 @@ def write(path: Path, columns: tuple[Column, ...], options: SinkOptions) -> Iter
         import pyarrow as pa
     except ImportError:
         raise missing("duckdb and pyarrow", path.name) from None
-    to_batch = batches(columns)
+    to_batch = Batches(columns)
     new = not path.exists()
     try:
         connection = duckdb.connect(str(path))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from batchllm.export.cells import StrayError
-from batchllm.export.shape import Column, Kind
+from batchllm.export.shape import Column
+from batchllm.sinks.arrow import Batches
 from batchllm.sinks.replacement import replacement
-from batchllm.sinks.tables import Rows, SinkOptions, Take, missing, whole
+from batchllm.sinks.tables import Rows, SinkOptions, Take, missing
 
 GROUP_ROWS = 65_536
 
@@ -21,7 +21,7 @@ def write(path: Path, columns: tuple[Column, ...], options: SinkOptions) -> Iter
         import pyarrow.parquet as pq
     except ImportError:
         raise missing("pyarrow", path.name) from None
-    to_batch = batches(columns)
+    to_batch = Batches(columns)
     with replacement(path) as temporary, pq.ParquetWriter(temporary, to_batch.schema, compression="zstd") as writer:
         group: list[Any] = []
 
@@ -40,47 +40,3 @@ def write(path: Path, columns: tuple[Column, ...], options: SinkOptions) -> Iter
         yield take
         if group:
             flush()
-
-
-class batches:  # noqa: N801 - it is called like a function, and knows its schema
-    """Rows into Arrow record batches of one schema."""
-
-    def __init__(self, columns: tuple[Column, ...]) -> None:
-        import pyarrow as pa
-
-        types = {Kind.BOOL: pa.bool_(), Kind.INT: pa.int64(), Kind.FLOAT: pa.float64()}
-        names = _distinct([whole(column.name) for column in columns])
-        fields = [(name, types.get(column.kind, pa.string())) for name, column in zip(names, columns, strict=True)]
-        self.schema = pa.schema(fields)
-        self._array: Callable[..., Any] = pa.array
-
-    def __call__(self, rows: Rows) -> Any:
-        import pyarrow as pa
-
-        cells = zip(*rows, strict=True)
-        arrays = [self._column(values, field.type) for values, field in zip(cells, self.schema, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
-
-    def _column(self, values: tuple[Any, ...], kind: Any) -> Any:
-        from pyarrow import ArrowInvalid
-
-        try:
-            return self._array(values, kind)
-        except (OverflowError, ArrowInvalid):  # a whole number beyond 64 bits
-            raise StrayError from None
-        except UnicodeEncodeError:
-            return self._array([None if value is None else whole(value) for value in values], kind)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Names that differ also where only their case did: query engines do not tell them apart."""
-    seen: set[str] = set()
-    made = []
-    for name in names:
-        chosen, number = name, 1
-        while chosen.lower() in seen:
-            number += 1
-            chosen = f"{name}_{number}"
-        seen.add(chosen.lower())
-        made.append(chosen)
-    return made

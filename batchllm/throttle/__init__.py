@@ -150,10 +150,10 @@ class Throttle:
             self.breaker.unavailable(sent_at, now)
         else:
             self.breaker.answered(sent_at)
-        if not self.pace.holding:  # else it was the pace that was too fast, not the limit too wide
-            self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
-        knocking = self.pause.still_closed
+        knocking, holding = self.pause.still_closed, self.pace.holding
         before = max(0, self.pace.lately(self.sent_count) - self.limiter.in_flight)
         self.pause.refused(sent_at, now, hint, before)
-        if not knocking:  # a closed door tells nothing of the rate that passes an open one
-            self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp)
+        # A closed door tells nothing of the rate that passes an open one.
+        meant = knocking or self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp)
+        if meant and not holding:  # else it was the pace that was too fast, not the limit too wide
+            self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import ssl
 from functools import lru_cache
+from io import BytesIO
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 KEEPALIVE_S = 4.0
 """Below the five seconds after which uvicorn (vLLM, SGLang) closes an idle connection: no request meets one closing."""
 DNS_CACHE_S = 60
+_LARGE = 1 << 20
+"""A body above this aiohttp wants as a file: it is written in pieces then, and other requests go on meanwhile."""
 _LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 
 
@@ -72,6 +75,11 @@ class AiohttpTransport:
 
     async def abort(self) -> None:
         await self._session.close()
+        await asyncio.sleep(0)  # a reply that is here already is taken
+        for attempt in self._flying:  # aiohttp tells those in the midst of a body nothing
+            attempt.cut = attempt.expired = True
+            attempt.due = inf
+            attempt.task.cancel()
 
     async def send(self, call: Call, feed: Feed | None = None) -> Reply:
         attempt = _Attempt(self._loop.time(), self._bounds)
@@ -82,7 +90,7 @@ class AiohttpTransport:
             return await self._exchange(call, feed, attempt)
         except asyncio.CancelledError:
             if attempt.expired and attempt.task.uncancel() <= attempt.cancelling:
-                raise self._mapped(TimeoutError(), attempt) from None
+                raise self._mapped(ConnectionAbortedError() if attempt.cut else TimeoutError(), attempt) from None
             raise
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if attempt.expired:
@@ -95,7 +103,7 @@ class AiohttpTransport:
         response = await self._session.request(
             call.method,
             self._url(call.url),
-            data=call.body or None,
+            data=call.body if 0 < len(call.body) <= _LARGE else BytesIO(call.body) if call.body else None,
             headers=call.headers,
             allow_redirects=False,
             proxy=self._options.proxy,
@@ -207,7 +215,7 @@ class _Attempt:
     """What has come of one reply so far; survives the exception that ends it. `due` is when it has taken too long."""
 
     __slots__ = (
-        "cancelling", "due", "end", "expired", "headers", "pieces", "size", "started", "status", "task", "ttft_s",
+        "cancelling", "cut", "due", "end", "expired", "headers", "pieces", "size", "started", "status", "task", "ttft_s",
     )  # fmt: skip
 
     def __init__(self, started: float, bounds: Timeouts) -> None:
@@ -215,7 +223,7 @@ class _Attempt:
         assert task is not None
         self.task = task
         self.cancelling = task.cancelling()
-        self.expired = False
+        self.expired = self.cut = False
         self.started = started
         self.end = started + bounds.total
         self.due = min(started + bounds.first_byte, self.end)

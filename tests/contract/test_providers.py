@@ -11,7 +11,7 @@ import pytest
 
 from batchllm.classify import classify
 from batchllm.providers import Provider, auth_headers, guess, names, provider, request_url
-from batchllm.providers.provider import Auth, Structured, UrlStyle
+from batchllm.providers.provider import Auth, Structured, ToldLimits, UrlStyle
 from batchllm.refusals import GENERAL, Rule
 from batchllm.types import Kind, Reply
 
@@ -37,6 +37,8 @@ def test_its_fields_are_of_the_known_kinds(one: Provider) -> None:
     assert one.url_style in get_args(UrlStyle)
     assert one.structured in get_args(Structured)
     assert all(re.fullmatch(r"[A-Z][A-Z0-9_]+", variable) for variable in one.key_env)
+    assert one.limits in get_args(ToldLimits)
+    assert re.compile(one.thinking_models)
     assert one.max_concurrency is None or one.max_concurrency > 0
     with pytest.raises((FrozenInstanceError, AttributeError)):
         one.name = "other"  # type: ignore[misc]

@@ -160,7 +160,8 @@ def test_a_file_that_is_none_is_refused_in_a_sentence(kind: str, tmp_path: Path)
 def test_typed_cells_become_json(tmp_path: Path) -> None:
     path = tmp_path / "typed.parquet"
     query = (
-        "select 1::bigint as n, 1.50::decimal(5,2) as price, date '2025-03-14' as \"day\", timestamp '2025-03-14 01:02:03' as \"at\", "
+        "select 1::bigint as n, 1.50::decimal(5,2) as price, date '2025-03-14' as \"day\", "
+        "timestamp '2025-03-14 01:02:03' as \"at\", "
         "'nan'::double as odd, [1, 2] as list, {'a': 1} as \"inner\", 'x'::blob as data, true as yes, null as nothing"
     )
     with duckdb.connect() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib.util
 import os
 import resource
 import socket
@@ -17,6 +18,7 @@ import pytest
 from batchllm.errors import Phase, TransportError
 from batchllm.protocols import Transport
 from batchllm.settings import Timeouts
+from batchllm.supervisor import event_loop
 from batchllm.transports import TRANSPORTS, TransportOptions, transport
 from batchllm.types import Call, Reply
 from tests import faultserver as fs
@@ -29,12 +31,17 @@ BOUNDS = Timeouts(connect=2.0, first_byte=5.0, silence=3.0, total=20.0)
 CHAT = fs.ok_chat("The whole answer.")
 SMALL = 1 << 20
 
+REAL = asyncio.Runner(loop_factory=event_loop()) if os.environ.get("BATCHLLM_TEST_CLOCK") == "real" else None
+"""With this variable every test runs on the loop that a run has (uvloop), and its waits take as long as they say."""
 Session = Callable[[Transport], Awaitable[Any]]
 
 
 @pytest.fixture(params=TRANSPORTS)
 def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    found = str(request.param)
+    if importlib.util.find_spec(found) is None:
+        pytest.skip(f"the package {found} is not installed")
+    return found
 
 
 def call(server: fs.FaultServer, *, stream: bool = False, url: str | None = None) -> Call:
@@ -53,7 +60,7 @@ def converse(name: str, server: fs.FaultServer, session: Session, **options: Any
         ):
             return await session(sender)
 
-    return jumping.run(main())
+    return (REAL or jumping).run(main())
 
 
 def reply_to(name: str, server: fs.FaultServer, feed: Any = None, **options: Any) -> Reply:
@@ -221,6 +228,66 @@ def test_a_cancelled_request_gives_its_connection_up(name: str) -> None:
         await server.until(lambda: server.connections[0].ended == "client")
 
     converse(name, server, session)
+
+
+def test_an_abort_cuts_what_waits_and_leaves_what_came(name: str) -> None:
+    """Whoever waits hears it as a broken connection; what had come of a reply is kept, and a whole one is a reply."""
+    half = replace(CHAT, body=(b'{"choices":', fs.Pause()), length=200)
+    server = fs.FaultServer([CHAT, fs.hang(), half])
+
+    async def session(sender: Transport) -> list[Any]:
+        heard = asyncio.Event()
+
+        def feed(data: bytes) -> bool:
+            heard.set()
+            return True
+
+        whole = asyncio.create_task(sender.send(call(server)))
+        await whole
+        waiting = asyncio.create_task(sender.send(call(server)))
+        await server.until(lambda: len(server.requests) == 2)
+        begun = asyncio.create_task(sender.send(call(server), feed))
+        await heard.wait()
+        await sender.abort()
+        return await asyncio.gather(whole, waiting, begun, return_exceptions=True)
+
+    whole, waiting, begun = converse(name, server, session)
+    assert whole.status == 200
+    assert (type(waiting), waiting.phase, waiting.partial) == (TransportError, Phase.SEND, b"")
+    assert (type(begun), begun.phase, begun.partial) == (TransportError, Phase.READ, b'{"choices":')
+
+
+def test_an_abort_ends_what_has_no_connection_yet(name: str) -> None:
+    server = fs.FaultServer(connect=[fs.Connect("hang")], tls="self-signed")
+    if not fs.have_openssl():
+        pytest.skip("certificates are made by openssl")
+
+    async def session(sender: Transport) -> Any:
+        waiting = asyncio.create_task(sender.send(call(server)))
+        await server.until(lambda: bool(server.connections))
+        await sender.abort()
+        done, _ = await asyncio.wait({waiting}, timeout=BOUNDS.connect + 1)
+        return done.pop().exception()
+
+    assert isinstance(converse(name, server, session), TransportError)
+
+
+def test_what_comes_unasked_is_not_the_next_reply(name: str) -> None:
+    """A second reply behind the first belongs to nobody: the connection is not used again."""
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    server = fs.FaultServer([fs.raw(wire + b"1" + wire + b"2"), fs.raw(wire + b"3")])
+
+    async def session(sender: Transport) -> list[bytes]:
+        return [(await sender.send(call(server))).body for _ in range(2)]
+
+    assert converse(name, server, session) == [b"1", b"3"]
+
+
+def test_a_large_request_goes_out_whole(name: str) -> None:
+    server = fs.FaultServer([CHAT])
+    body = b'{"messages":[{"role":"user","content":"' + b"x" * (3 << 20) + b'"}]}'
+    converse(name, server, lambda sender: sender.send(replace(call(server), body=body)))
+    assert server.requests[0].body == body
 
 
 # -- bounds on time --------------------------------------------------------------------------------------------------
@@ -453,6 +520,50 @@ def test_a_proxy_that_is_named_is_used_h33(name: str) -> None:
         assert reply_to(name, server, proxy=proxy.origin).status == 200
         assert not server.connections
         assert proxy.requests[0].path.startswith(server.origin)
+
+
+@contextmanager
+def tunnels(asked: list[bytes]) -> Iterator[Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]]:
+    """A proxy that opens tunnels and keeps the heads of those who asked for one."""
+    ends: list[asyncio.Task[None]] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head)
+        host, _, port = head.split(b" ")[1].decode().rpartition(":")
+        onward_reader, onward = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        ends.extend(asyncio.create_task(pump(*pair)) for pair in ((reader, onward), (onward_reader, writer)))
+
+    yield serve
+    for task in ends:
+        task.cancel()
+
+
+@pytest.mark.usefixtures("openssl")
+def test_an_encrypted_endpoint_is_reached_through_a_tunnel_h33(name: str) -> None:
+    """The proxy hears the endpoint's name and its own password, never the key."""
+    asked: list[bytes] = []
+    server = fs.FaultServer(tls="self-signed")
+
+    async def main(serve: Any) -> int:
+        proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = proxy.sockets[0].getsockname()[1]
+        options = TransportOptions(BOUNDS, SMALL, 8, f"http://me:secret@127.0.0.1:{port}", str(server.ca_file))
+        async with server, proxy, transport(name, options) as sender:
+            return (await sender.send(call(server))).status
+
+    with tunnels(asked) as serve:
+        assert (REAL or jumping).run(main(serve)) == 200
+    assert len(asked) == len(server.connections) == 1
+    assert asked[0].startswith(f"CONNECT {server.origin.removeprefix('https://')} HTTP/1.1".encode())
+    assert b"Basic bWU6c2VjcmV0" in asked[0]
+    assert KEY.encode() not in asked[0]
 
 
 def test_netrc_is_not_read_x1(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

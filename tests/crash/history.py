@@ -1,7 +1,6 @@
-"""The whole life of one output folder: runs, deaths, power cuts, edits, refusals, each held to every promise by an outside view.
+"""The whole life of one output folder: runs, deaths, power cuts, edits, refusals, and every promise after each of them.
 
-The outside view is what the endpoint answered (`bought`) and what stands in the files; our own readers are not used.
-Every answer says which text it answers and with which model, so that a record tells by itself what it is the answer to.
+What holds is judged from outside: by what the endpoint answered (`bought`) and what stands in the files.
 """
 
 from __future__ import annotations
@@ -9,113 +8,42 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from batchllm.errors import ExitCode, JobError, Phase, TransportError
+from batchllm.errors import ExitCode, JobError, TransportError
 from batchllm.journal import lock
 from batchllm.pipeline import Run
-from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, chat_reply, error_reply, whole_lines
+from batchllm.testing import Fault, FaultyStorage, Ledger, PowerLossDisk, whole_lines
 from batchllm.testing.promises import strict
 from batchllm.types import Json, Reply
 from tests.crash.lives import DIED, Life
-from tests.crash.scenes import Scene, line
+from tests.crash.outside import (
+    WRONG,
+    Answers,
+    Job,
+    Mark,
+    Standing,
+    answer,
+    answers,
+    documents,
+    files,
+    kind,
+    lines,
+    standing,
+    whole,
+)
+from tests.crash.scenes import Scene
 from tests.crash.trial import SHM
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
-BAD_LINE = b'{"custom_id": "torn", "prompt'
-KINDS = 11
-"""One line in so many meets each kind of trouble; a refusal comes last, since it slows the others down."""
-WRONG = 8
-"""The kind that fails for good."""
-_MARK = re.compile(rb"<<([^|>]*)\|([^>]*)>>")
 _STOPPED = frozenset({130, 143})
-
-Mark = tuple[str, str]
-"""What an answer answers: the text and the model."""
-Answers = Counter[tuple[str, Mark]]
-"""Answers by `custom_id` and what they answer."""
-
-
-def answer(text: str, nth: int, body: Json) -> Reply | TransportError:
-    """By the number in the text: refused once, broken once, wrong for good, broken off once, empty once, or answered."""
-    kind = _kind(text)
-    said = f"<<{text}|{body['model']}>>"
-    if kind == 0 and not nth:
-        return error_reply(429, "slow down", retry_after="2")
-    if kind == 7 and not nth:
-        return error_reply(500)
-    if kind == WRONG:
-        return error_reply(400, f"no: {said}")
-    if kind == 9 and not nth:
-        return TransportError(Phase.READ, "broke off", status=200, partial=b'{"id": "cut')
-    return chat_reply("" if kind == 10 and not nth else said)
-
-
-def _kind(text: str) -> int:
-    return int(text.split()[1]) % KINDS
-
-
-@dataclass
-class Job:
-    """The lines as they stand now: a text for each `custom_id`, None for a line that was taken out, a bad one in between."""
-
-    texts: dict[str, str | None] = field(default_factory=dict)
-    bad: bool = False
-    made: int = 0
-
-    def append(self, count: int) -> None:
-        for _ in range(count):
-            self.made += 1
-            self.texts[f"doc-{self.made}"] = f"doc {self.made} v0"
-
-    def twin(self, at: int) -> None:
-        """One more line that asks the same as another: a repeat that is meant."""
-        text = self.texts[self._present(at)]
-        self.made += 1
-        self.texts[f"doc-{self.made}"] = text
-
-    def insert(self) -> None:
-        """A new line before all others."""
-        self.made += 1
-        self.texts = {f"doc-{self.made}": f"doc {self.made} v0", **self.texts}
-
-    def edit(self, at: int) -> None:
-        custom_id = self._present(at)
-        self.made += 1
-        self.texts[custom_id] = f"doc {custom_id.removeprefix('doc-')} v{self.made}"
-
-    def remove(self, at: int) -> None:
-        if len(self.present) > 1:
-            self.texts[self._present(at)] = None
-
-    def reverse(self) -> None:
-        self.texts = dict(reversed(self.texts.items()))
-
-    @property
-    def present(self) -> dict[str, str]:
-        return {custom_id: text for custom_id, text in self.texts.items() if text is not None}
-
-    def _present(self, at: int) -> str:
-        ids = list(self.present)
-        return ids[at % len(ids)]
-
-    @property
-    def lines(self) -> tuple[bytes, ...]:
-        made = [b"" if text is None else line(int(key.removeprefix("doc-")), text) for key, text in self.texts.items()]
-        return (*made, BAD_LINE) if self.bad else tuple(made)
-
-    @property
-    def ends(self) -> int:
-        """The exit code of a run that comes to its end."""
-        return int(self.bad or any(_kind(text) == WRONG for text in self.present.values()))
 
 
 @dataclass
@@ -135,20 +63,11 @@ class Disturbed(Life):
         return None
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What the files say: the last record of each `custom_id` with what it answers, and failures that are final."""
-
-    lines: dict[str, bytes]
-    answers: dict[str, Mark]
-    every: Answers
-    failed: frozenset[tuple[str, Mark]]
-
-
 class History:
     """Steps of any kind, in any order. Each raises AssertionError where a promise does not hold after it.
 
-    `steps`, `repeats` and `bound` say how much was survived: answers bought and not written down, and how many might be.
+    `steps` and `lives` were survived; `repeats` answers were bought and not written down, `bound` might have been,
+    `worst` in one life without a power cut.
     """
 
     def __init__(self, place: Path) -> None:
@@ -180,16 +99,7 @@ class History:
     # -- what the files say -------------------------------------------------------------------------------------------
 
     def standing(self) -> Standing:
-        lines: dict[str, bytes] = {}
-        answers: dict[str, Mark] = {}
-        every: Answers = Counter()
-        for raw in (*_documents(self.folder / "results.jsonl"), *_rescued(self.folder, b"results.jsonl ")):
-            custom_id = strict(raw)["custom_id"]
-            lines[custom_id], answers[custom_id] = raw, _mark(raw)
-            every[custom_id, _mark(raw)] += 1
-        notes = (*_documents(self.folder / "attempts.jsonl"), *_rescued(self.folder, b"attempts.jsonl "))
-        failed = frozenset((strict(raw)["custom_id"], _mark(raw)) for raw in notes if b'"record"' in raw)
-        return Standing(lines, answers, every, failed)
+        return standing(self.folder)
 
     def _manifest_model(self) -> str | None:
         try:
@@ -225,7 +135,7 @@ class History:
         moved = set(self.folder.parent.glob("job.*")) - aside if flags.get("fresh") else set()
         if moved:
             assert len(moved) == 1
-            assert _files(next(iter(moved))) == before.every, "what was moved aside is not whole"
+            assert files(next(iter(moved))) == before.every, "what was moved aside is not whole"
             before, accepted = Standing({}, {}, Counter(), frozenset()), {flags["model"]}
             self.disk = PowerLossDisk()  # it knows files by their paths, and these have moved
         if power is not None:
@@ -253,7 +163,7 @@ class History:
             return before, {new}, False
         if flags["on_change"] == "keep":
             return before, {new, *known}, False
-        has_results = any(_documents(self.folder / "results.jsonl")) or bool(before.lines)
+        has_results = any(documents(self.folder / "results.jsonl")) or bool(before.lines)
         return before, {new}, flags["on_change"] == "refuse" and has_results
 
     def _second_start(self, at: int, scene: Scene) -> Any:
@@ -290,7 +200,7 @@ class History:
 
     def _durable(self) -> Answers:
         """The answers that an fsync has confirmed."""
-        return _answers(self.disk.synced(self.folder / "results.jsonl").split(b"\n")[:-1])
+        return answers(self.disk.synced(self.folder / "results.jsonl").split(b"\n")[:-1])
 
     # -- promises -----------------------------------------------------------------------------------------------------
 
@@ -305,8 +215,8 @@ class History:
     def _nothing_lost(self, before: Standing, bought: Counter[Mark], accepted: set[str], lost: int, power: bool) -> None:
         """Records that count stay byte for byte; of the answers of this life all but `lost` are written down."""
         for name in ("results.jsonl", "attempts.jsonl"):
-            for raw in _lines(self.folder / name)[:-1]:
-                assert _whole(raw), f"{name} has a torn line in its midst"
+            for raw in lines(self.folder / name)[:-1]:
+                assert whole(raw), f"{name} has a torn line in its midst"
         after = self.standing()
         if not power:
             for custom_id, raw in before.lines.items():
@@ -319,10 +229,17 @@ class History:
         assert unwritten <= lost, f"{unwritten} answers were bought in vain, at most {lost} may be"
         self.repeats += unwritten
         self.bound += lost
-        self.worst = max(self.worst, unwritten)
+        if not power:
+            self.worst = max(self.worst, unwritten)
 
     def _nothing_again(
-        self, before: Standing, bought: Counter[Mark], failed: Counter[Mark], accepted: set[str], retry_failed: bool, no_line: Any
+        self,
+        before: Standing,
+        bought: Counter[Mark],
+        failed: Counter[Mark],
+        accepted: set[str],
+        retry_failed: bool,
+        no_line: Any,
     ) -> None:
         """Each line that was open is asked to an end once, and no other line at all."""
         paid, refused = self.bought - bought, self.refused - failed
@@ -350,49 +267,12 @@ class History:
                 found, model = standing.answers[custom_id]
                 assert (found, model in accepted) == (text, True), f"{custom_id} has the answer to {found!r} by {model}"
             else:
-                assert _kind(text) == WRONG, f"{custom_id} failed"
+                assert kind(text) == WRONG, f"{custom_id} failed"
         bad = sum(record["error"]["code"] == "invalid_line" for record in errors)
         assert bad == self.job.bad
 
     def _left(self) -> list[str]:
         return [path.name for path in self.folder.iterdir() if path.suffix == ".new" or path.name in (".reserve", ".rescue")]
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return [b""]
-
-
-def _documents(path: Path) -> Iterator[bytes]:
-    """Whole documents, a last one that lacks only its line feed included."""
-    return (raw for raw in _lines(path) if _whole(raw))
-
-
-def _rescued(folder: Path, prefix: bytes) -> Iterator[bytes]:
-    lines = _lines(folder / ".rescue")[1:]
-    return (raw.removeprefix(prefix) for raw in lines if raw.startswith(prefix))
-
-
-def _files(folder: Path) -> Answers:
-    return _answers((*_documents(folder / "results.jsonl"), *_rescued(folder, b"results.jsonl ")))
-
-
-def _answers(raws: Iterable[bytes]) -> Answers:
-    return Counter((strict(raw)["custom_id"], _mark(raw)) for raw in raws if _whole(raw))
-
-
-def _whole(raw: bytes) -> bool:
-    try:
-        return isinstance(strict(raw), dict)
-    except ValueError:
-        return False
-
-
-def _mark(raw: bytes) -> Mark:
-    found = _MARK.search(raw)
-    return (found[1].decode(), found[2].decode()) if found else ("", "")
 
 
 @contextmanager

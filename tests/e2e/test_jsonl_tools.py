@@ -146,8 +146,10 @@ def test_lines_from_openai_and_back_ask_the_same(command: Command, job: Path) ->
     ("arguments", "code"),
     [
         (["stats", "nowhere.jsonl"], 65), (["sample", "job.jsonl"], 2), (["sample", "job.jsonl", "-n", "0"], 2),
-        (["split", "job.jsonl"], 2), (["split", "-", "--lines", "1"], 2), (["merge", "-", "-"], 2), (["diff", "-", "job.jsonl"], 2),
-        (["diff", "nowhere", "job.jsonl"], 65), (["set", "job.jsonl"], 2), (["set", "a..b=1", "job.jsonl"], 2), (["nonsense"], 2),
+        (["split", "job.jsonl"], 2), (["split", "-", "--lines", "1"], 2), (["merge", "-", "-"], 2),
+        (["diff", "-", "job.jsonl"], 2),
+        (["diff", "nowhere", "job.jsonl"], 65), (["set", "job.jsonl"], 2), (["set", "a..b=1", "job.jsonl"], 2),
+        (["nonsense"], 2),
         (["from-openai", "job.jsonl"], 65),
     ],
 )  # fmt: skip

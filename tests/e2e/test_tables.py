@@ -24,15 +24,17 @@ REVIEWS = [
     {"id": "r1", "text": "Sehr gut", "notes": ""}, {"id": "r2", "text": "=SUM(A1:A9)", "notes": "odd"},
     {"id": "r3", "text": "quoted \"text\",\nin two lines", "notes": ""},
 ]  # fmt: skip
+STRICT = {"type": "object", "additionalProperties": False}
+TAG = {**STRICT, "required": ["name", "n"], "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}}
 SCHEMA = {
-    "type": "object", "additionalProperties": False, "required": ["label", "score", "tags", "party"],
+    **STRICT, "required": ["label", "score", "tags", "party"],
     "properties": {
         "label": {"type": "string", "enum": ["good", "bad"]}, "score": {"type": ["number", "null"]},
-        "tags": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
-                                            "required": ["name", "n"], "additionalProperties": False}},
-        "party": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False},
+        "tags": {"type": "array", "items": TAG},
+        "party": {**STRICT, "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }  # fmt: skip
+NUMBERED = {"name": "s", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}
 
 
 def write_reviews(folder: Path) -> Path:
@@ -163,7 +165,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, simulator: str) -> Path:
     command = Command(tmp_path_factory.mktemp("finished"))
     write_reviews(command.folder)
     (command.folder / "label.json").write_text(json.dumps(SCHEMA))
-    ended = command("run", "reviews.csv", "--prompt", "Label {{ text }}", "--sweep", "temperature=0,1", "--schema", "label.json",
+    ended = command("run", "reviews.csv", "--prompt", "Label {{ text }}", "--sweep", "temperature=0,1",
+                    "--schema", "label.json",
                     "--base-url", simulator, "--model", "m", "--quiet")  # fmt: skip
     assert ended.code == 0, ended.err
     return command.folder
@@ -274,8 +277,8 @@ def test_without_the_job_lines_stand_as_they_were_asked(command: Command, done: 
 
 def test_failed_and_bad_lines_have_their_rows(command: Command, simulator: str) -> None:
     lines = [{"custom_id": "a", "prompt": "x", "model": "m"}, "nonsense", {"custom_id": "a", "prompt": "y", "model": "m"},
-             {"custom_id": "z", "prompt": "z", "model": "m", "response_format": {"type": "json_schema", "json_schema": {
-                 "name": "s", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}}}]  # fmt: skip
+             {"custom_id": "z", "prompt": "z", "model": "m",
+              "response_format": {"type": "json_schema", "json_schema": NUMBERED}}]  # fmt: skip
     job = command.write("job.jsonl", *lines)
     assert command("run", job, "--base-url", simulator, "--quiet").code == 1
     assert command("export", "outputs/job").code == 0
@@ -323,7 +326,8 @@ def test_an_id_column_joins_a_job_that_was_not_built(command: Command, reviews: 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["nowhere"], 65), (["outputs"], 65), (["outputs/reviews", "-o", "x.txt"], 2), (["outputs/reviews", "-o", "-", "--to", "xlsx"], 2),
+        (["nowhere"], 65), (["outputs"], 65), (["outputs/reviews", "-o", "x.txt"], 2),
+        (["outputs/reviews", "-o", "-", "--to", "xlsx"], 2),
         (["outputs/reviews", "--on", "id"], 2), (["outputs/reviews", "--input", "reviews.csv", "--on", "nothing"], 2),
         (["outputs/reviews", "--job", "nowhere"], 65), (["outputs/reviews", "--input", "reviews.csv", "-o", "reviews.csv"], 2),
     ],

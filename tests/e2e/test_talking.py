@@ -339,6 +339,19 @@ def test_ping_tells_a_refused_key_from_the_rest_and_never_shows_it(command: InTh
         assert "canary" not in ended.out + ended.err
 
 
+def test_the_list_has_each_providers_address_key_and_limits_and_its_quirks_by_name(command: InThisProcess) -> None:
+    rows = {row.split()[0]: row for row in command("providers").out.splitlines() if row}
+    assert {"openai", "azure", "dashscope", "dashscope-intl", "siliconflow", "modelscope", "deepseek", "zhipu", "moonshot",
+            "volcengine", "openrouter", "groq", "together", "mistral", "gemini", "vllm", "sglang", "ollama", "llamacpp",
+            "lmdeploy", "lmstudio", "transformers", "litellm"} <= rows.keys()  # fmt: skip
+    for said in ("DASHSCOPE_API_KEY", "none", "https://dashscope.aliyuncs.com/compatible-mode/v1"):
+        assert said in rows["dashscope"]
+    assert "x-ratelimit" in rows["groq"]
+    told = command("providers", "dashscope").out
+    assert "not told: refusals teach the rate" in told
+    assert "insufficient_quota is tokens per minute" in told
+
+
 def test_own_providers_are_listed_and_pinged_by_name(command: InThisProcess, simulator: str) -> None:
     (command.folder / "batchllm.toml").write_text(f'[providers.mine]\nbase_url = "{simulator}"\n[providers.bad]\nauht = "x"\n')
     listed = command("providers")

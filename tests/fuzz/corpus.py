@@ -12,24 +12,28 @@ from tests.faultserver.catalogue import CATALOGUE
 LONGEST = 1 << 14
 """Larger bodies of the catalogue are about size, which has tests of its own."""
 
+ASKED = {"role": "user", "content": "x"}
+SCHEMA = {"name": "n", "schema": {"type": "object"}}
 LINES = (
     {"custom_id": "a", "prompt": "say it", "system": "be short", "temperature": 0.2, "metadata": {"row": 7}},
-    {"custom_id": "b", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "x"}]}},
-    {"messages": [{"role": "user", "content": [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": "cat.png"}}]}]},
+    {"custom_id": "b", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": [ASKED]}},
+    {"messages": [{**ASKED, "content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": "c.png"}}]}]},
     {"custom_id": "c", "turns": ["one", "two"], "history": {"keep": 2}, "max_tokens": 5},
     {"custom_id": "d", "url": "/v1/embeddings", "input": ["a", "b"], "model": "e"},
-    {"custom_id": "e", "prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}},
+    {"custom_id": "e", "prompt": "x", "response_format": {"type": "json_schema", "json_schema": SCHEMA}},
     {"custom_id": "f", "url": "/v1/responses", "input": "x", "stream": True, "tools": [{"type": "function", "name": "f"}]},
 )  # fmt: skip
 
 WAITS = (
-    "120", "0", "-1", "1e20", "nan", "inf", "１２", "12ms", "6m0s", "1h2m3.5s", "Wed, 21 Oct 2099 07:28:00 GMT", "2099-01-01T00:00:00Z",
-    "1999999999", "1999999999000", "Please try again in 11.955s.", "Retry after 37 seconds", "resets at 2099-01-01 00:00 UTC", "请在 3 分钟后重试",
+    "120", "0", "-1", "1e20", "nan", "inf", "１２", "12ms", "6m0s", "1h2m3.5s", "Wed, 21 Oct 2099 07:28:00 GMT",
+    "2099-01-01T00:00:00Z", "1999999999", "1999999999000", "Please try again in 11.955s.", "Retry after 37 seconds",
+    "resets at 2099-01-01 00:00 UTC", "请在 3 分钟后重试",
 )  # fmt: skip
 
 ANSWERS = (
-    '{"a": 1}', '```json\n{"a": "`", "b": [1, 2]}\n```', 'Sure! {"a": {"b": [null, true]}} as asked [1].', "<think>\n{x}\n</think>\n[1, 2, 3]",
-    '{"a": NaN}', '{"a": 1, "a": 2}', '~~~\n[{"x": "\\ud800"}]\n~~~', '{"cut": "of', "x" * 50 + "[" * 50, '{"n": 123456789012345678901234567890}',
+    '{"a": 1}', '```json\n{"a": "`", "b": [1, 2]}\n```', 'Sure! {"a": {"b": [null, true]}} as asked [1].',
+    "<think>\n{x}\n</think>\n[1, 2, 3]", '{"a": NaN}', '{"a": 1, "a": 2}', '~~~\n[{"x": "\\ud800"}]\n~~~', '{"cut": "of',
+    "x" * 50 + "[" * 50, '{"n": 123456789012345678901234567890}',
 )  # fmt: skip
 
 

@@ -8,14 +8,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 TOKENS = (
-    b"null", b"true", b"NaN", b"-Infinity", b"1e400", b"-0", b"9" * 400, b"0.1e-9999", b'""', b"{}", b"[]", b'"\\ud800"', b'"\\u0000"',
-    b"[" * 300, b'{"a":' * 300, b'"\\u2028"', b"\xe2\x80\xa8", b"\xff", b"\xed\xa0\x80", b"\x00", b"\r", b"\n", b"\r\n", b"\n\n", b"data: ",
-    b"data: [DONE]\n\n", b"event: error\n", b": ping\n\n", b"\xef\xbb\xbf", b"<think>", b"</think>", b"```", b"\\", b'"', b"\x1b[31m",
+    b"null", b"true", b"NaN", b"-Infinity", b"1e400", b"-0", b"9" * 400, b"0.1e-9999", b'""', b"{}", b"[]", b'"\\ud800"',
+    b'"\\u0000"',
+    b"[" * 300, b'{"a":' * 300, b'"\\u2028"', b"\xe2\x80\xa8", b"\xff", b"\xed\xa0\x80", b"\x00", b"\r", b"\n",
+    b"\r\n", b"\n\n", b"data: ",
+    b"data: [DONE]\n\n", b"event: error\n", b": ping\n\n", b"\xef\xbb\xbf", b"<think>", b"</think>", b"```", b"\\", b'"',
+    b"\x1b[31m",
     b"sk-canary/+Q7vLx2=Zt9&kkWm5", b"\xf0\x9f\x99\x82", "\uff11\uff12".encode(), b"18446744073709551616", b"1999999999999",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 0.5, 1e308, 10**30, 2**63, "", "x", "\ud800", "\u2028", [], {}, [None], [[]], {"": None}, "9" * 50, [1, "a", {}],
-    {"error": {"message": {"message": ["x"]}}}, "stop", "length", "content_filter", {"index": -1}, [{"index": 10**9, "delta": {"content": 1}}],
+    None, True, False, 0, -1, 0.5, 1e308, 10**30, 2**63, "", "x", "\ud800", "\u2028", [], {},
+    [None], [[]], {"": None}, "9" * 50,
+    [1, "a", {}],
+    {"error": {"message": {"message": ["x"]}}}, "stop", "length", "content_filter", {"index": -1},
+    [{"index": 10**9, "delta": {"content": 1}}],
 )  # fmt: skip
 
 Change = Callable[[bytearray, random.Random, Sequence[bytes]], None]

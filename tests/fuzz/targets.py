@@ -42,7 +42,8 @@ Target = Callable[[bytes, random.Random], None]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONGEST_WAIT_S = 366 * 86_400.0
 WAIT_HEADERS = (
-    "retry-after", "retry-after-ms", "date", "x-ratelimit-reset-requests", "x-ratelimit-reset", "anthropic-ratelimit-tokens-reset",
+    "retry-after", "retry-after-ms", "date", "x-ratelimit-reset-requests", "x-ratelimit-reset",
+    "anthropic-ratelimit-tokens-reset",
     "x-ratelimit-remaining-requests", "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens",
 )  # fmt: skip
 TYPES = ("application/json", "text/plain", "text/html", "text/event-stream; charset=utf-8", "", "\x00")
@@ -85,7 +86,7 @@ def job_file(data: bytes, rng: random.Random) -> None:
         try:
             read = list(JobFile(path, RequestLine({}, "/v1/chat/completions"), 5000))
         except JobError as error:
-            assert error.exit_code is ExitCode.BAD_DATA
+            _refused(error)
             return
     numbers = [number for number, line in enumerate(data.split(b"\n"), 1) if line.removeprefix(b"\xef\xbb\xbf").strip()]
     assert [one.line for one in read][: len(numbers)] == numbers
@@ -97,7 +98,7 @@ def journal(data: bytes, rng: random.Random) -> None:
         try:
             assert all(isinstance(record, dict) for _, record in records(path))
         except JobError as error:
-            assert error.exit_code is ExitCode.BAD_DATA
+            _refused(error)
 
 
 def events(data: bytes, rng: random.Random) -> None:
@@ -144,7 +145,8 @@ def error_body(data: bytes, rng: random.Random) -> None:
     """A verdict for every provider; its words are fit for a terminal."""
     body = _json(data)
     error_in(body)
-    verdict = classify(Reply(rng.choice(STATUSES), _headers(data, rng), data, 0.1), body, provider(rng.choice(names())).rules, now=NOW)
+    answered = Reply(rng.choice(STATUSES), _headers(data, rng), data, 0.1)
+    verdict = classify(answered, body, provider(rng.choice(names())).rules, now=NOW)
     if verdict is not None:
         assert verdict.kind is not Kind.OK
         assert verdict.after_s is None or 0 <= verdict.after_s <= LONGEST_WAIT_S
@@ -155,7 +157,7 @@ def error_body(data: bytes, rng: random.Random) -> None:
 def waits(data: bytes, rng: random.Random) -> None:
     """No wait, or a finite one; limits that are counts."""
     text = data.decode("utf-8", "surrogateescape")
-    headers = {name: text for name in rng.sample(WAIT_HEADERS, rng.randint(1, 4))}
+    headers = dict.fromkeys(rng.sample(WAIT_HEADERS, rng.randint(1, 4)), text)
     found = server_wait(headers, rng.choice((None, text, _json(data))), NOW, refused=rng.random() < 0.5)
     assert found is None or 0 <= found <= LONGEST_WAIT_S
     limits = read_limits(headers, rng.choice((None, NOW)))
@@ -175,7 +177,7 @@ def usage(data: bytes, rng: random.Random) -> None:
 
 def answer_json(data: bytes, rng: random.Random) -> None:
     """No JSON, or a value that can be written and read again; a judgement either way."""
-    text = data.decode("utf-8", rng.choice(("replace", "surrogatepass", "surrogateescape", "ignore")) if _is_text(data) else "replace")
+    text = data.decode("utf-8", "surrogatepass" if _is_text(data) else rng.choice(("replace", "surrogateescape", "ignore")))
     found = find_json(text)
     if found is not None:
         strict(dumps(found.value))
@@ -214,6 +216,10 @@ TARGETS: Mapping[str, Target] = {
         job_line, job_file, journal, events, reply, broken_reply, error_body, waits, usage, answer_json, endpoint, secrets,
     )
 }  # fmt: skip
+
+
+def _refused(error: JobError) -> None:
+    assert error.exit_code is ExitCode.BAD_DATA
 
 
 def cut_up(data: bytes, rng: random.Random) -> list[bytes]:

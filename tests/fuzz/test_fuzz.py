@@ -22,7 +22,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
     lambda inner: st.lists(inner, max_size=4)
     | st.dictionaries(
-        st.sampled_from(("error", "message", "code", "choices", "delta", "content", "index", "usage", "body", "prompt", "output", ""))
+        st.sampled_from(("error", "message", "code", "choices", "delta", "content", "index", "usage", "body", "prompt", ""))
         | st.text(max_size=4),
         inner, max_size=5,
     ),

@@ -137,7 +137,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "wall clock",
-        "engines", "            step = item.failed(error, now,", "            step = item.failed(error, __import__('time').time(),",
+        "engines", "            step = item.failed(error, now,",
+        "            step = item.failed(error, __import__('time').time(),",
         f"{FAULTS}[H19]", f"{FAULTS}[H10]",
     ),
     _mutant(

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.mutants.table import MUTANTS, Edit, Mutant
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
 PASSED, FAILED = 0, 1
 """pytest's exit codes for what was collected and run; any other says that nothing was learned."""
 
@@ -59,9 +59,7 @@ def run(tests: Iterable[str], home: Path) -> subprocess.CompletedProcess[str]:
         "-o", f"pythonpath={home} {ROOT}", *tests,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": path, "MUTANT_HOME": str(home)}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
 def attempt(mutant: Mutant) -> Verdict:
@@ -77,8 +75,10 @@ def attempt(mutant: Mutant) -> Verdict:
     seconds = time.monotonic() - began
     if ended.returncode == FAILED:
         return Verdict(mutant.name, True, seconds)
-    why = "no test noticed" if ended.returncode == PASSED else f"pytest ended with {ended.returncode}: {ended.stdout[-800:]}{ended.stderr[-800:]}"
-    return Verdict(mutant.name, False, seconds, why)
+    if ended.returncode == PASSED:
+        return Verdict(mutant.name, False, seconds, "no test noticed")
+    said = f"{ended.stdout[-800:]}{ended.stderr[-800:]}"
+    return Verdict(mutant.name, False, seconds, f"pytest ended with {ended.returncode}: {said}")
 
 
 def attempts(mutants: Iterable[Mutant] = MUTANTS, at_once: int = 2) -> list[Verdict]:

@@ -138,6 +138,13 @@ def test_a_row_inherits_with_like_and_from_its_own_name() -> None:
     assert provider_from("vllm", {"base_url": "http://gpu7:8000/v1"}).structured == provider("vllm").structured
 
 
+def test_every_habit_is_inherited_whatever_the_row_is_called() -> None:
+    mine, its = provider_from("mine", {"like": "dashscope"}), provider("dashscope")
+    kept = ("thinking_apart", "thinking_models", "audio_as_url", "limits", "thinking_needs_stream", "json_excludes_thinking")
+    assert [getattr(mine, name) for name in kept] == [getattr(its, name) for name in kept]
+    assert all(getattr(its, name) for name in kept)
+
+
 def test_a_row_may_bring_rules() -> None:
     rules = [{"kind": "pause", "code": "rate_limited", "statuses": [429], "words": "closed", "message": "closed: {words}"}]
     (rule,) = provider_from("mine", {"base_url": "https://x.example", "rules": rules}).rules
@@ -165,6 +172,9 @@ def test_a_row_may_bring_rules() -> None:
         ({"headers": "x"}, "headers: has to be a table"),
         ({"query": {"a": 1}}, "query: has to be a text"),
         ({"notes": 3}, "notes: has to be a list"),
+        ({"limits": "some"}, "limits: has to be one of x-ratelimit"),
+        ({"thinking_models": "("}, "thinking_models"),
+        ({"programs": [1]}, "programs: has to be a text"),
         ({"rules": [{"kind": "nap", "code": "timeout"}]}, "rules"),
         ({"rules": [{"kind": "stop", "code": "timeout", "words": "("}]}, "rules"),
         ({"rules": [{"kind": "stop", "code": "timeout", "message": "{key}"}]}, "rules: a message may use"),

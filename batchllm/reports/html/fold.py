@@ -1,4 +1,4 @@
-"""What the page shows of a folder: one reading of its records, in memory that does not follow the job but for a few bytes a line."""
+"""What the page shows of a folder: one reading of its records, in a few bytes of memory for each line."""
 
 from __future__ import annotations
 
@@ -9,45 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batchllm.errors import ExitCode, JobError
-from batchllm.export.rows import answer_of
 from batchllm.journal.last_words import LastWords
 from batchllm.journal.manifest import Manifest, read_manifest
 from batchllm.journal.replay import MAX_RECORD
 from batchllm.journal.soundness import OF_THE_JOB, parsed
 from batchllm.reports.html.reservoir import Reservoir
+from batchllm.reports.html.rows import Row, answered_row, failed_row, number, tokens, whole
 from batchllm.series import is_series
 from batchllm.sources.raw_lines import raw_lines
-from batchllm.strictjson import dumps, loads
+from batchllm.strictjson import loads
 from batchllm.tally import Histogram, fields_of
 from batchllm.types import Json
 
 ANSWERS, FAILURES = 1500, 500
 """Rows the page holds at most."""
-CLIP = 4000
-"""Characters kept of one text."""
 GROUPS, EXAMPLES = 40, 3
 _VARIES = re.compile(r"[0-9a-f]{8,}|\d+")
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of the job with its outcome; texts are clipped. `code` is None where it is answered."""
-
-    line: int
-    custom_id: str
-    answer: str = ""
-    prompt: str = ""
-    reasoning: str = ""
-    code: str | None = None
-    message: str = ""
-    model: str | None = None
-    tokens: int | None = None
-    cost_usd: float | None = None
-    latency_s: float | None = None
-    attempts: int | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +48,7 @@ class Spent:
 
     def add(self, usage: Any, cost: Any) -> None:
         self.attempts += 1
-        self.tokens += _tokens(usage) or 0
+        self.tokens += tokens(usage) or 0
         self.cost_usd += cost if isinstance(cost, int | float) else 0.0
 
 
@@ -88,15 +66,14 @@ class Fold:
 
     def answered(self, number: int, custom_id: str, facts: Json, raw: bytes, *, again: bool) -> None:
         self._times(facts)
-        make = partial(_answered, custom_id, facts, raw)
-        (self.answers.replace if again else self.answers.offer)(number, make)
+        (self.answers.replace if again else self.answers.offer)(number, partial(answered_row, custom_id, facts, raw))
 
     def failed(self, number: int, custom_id: str, record: Json, *, again: bool) -> None:
         facts = record["batchllm"]
         self._times(facts)
         if facts.get("billed", "yes") == "yes":
             self.rejected.add(_last_usage(facts), _last_cost(facts))
-        make = partial(_failed, custom_id, record)
+        make = partial(failed_row, custom_id, record)
         if again:
             self.failures.replace(number, make)
             return
@@ -113,7 +90,7 @@ class Fold:
 
     def bad_line(self, record: Json) -> None:
         """A line of the job that could not be sent."""
-        self._group(_failed(str(record.get("custom_id")), record))
+        self._group(failed_row(str(record.get("custom_id")), record))
 
     def _times(self, facts: Json) -> None:
         latency, ttft = facts.get("latency_s"), facts.get("ttft_s")
@@ -165,7 +142,7 @@ def picture(folder: Path) -> Picture:
     words.read(folder)
     _bad_lines(folder, fold)
     rows = sorted([*fold.answers.values(), *fold.failures.values()], key=lambda row: row.line)
-    bad, requests = _whole(manifest.job.get("bad_lines")), _whole(manifest.job.get("requests"))
+    bad, requests = whole(manifest.job.get("bad_lines")), whole(manifest.job.get("requests"))
     failed, total = words.failed + bad, requests + bad
     counts = {"total": total, "answered": words.answered, "failed": failed, "pending": max(0, total - words.answered - failed)}
     return Picture(folder, manifest, _summary(folder), words, fold, rows, counts)
@@ -194,41 +171,6 @@ def _summary(folder: Path) -> Json:
     return found if isinstance(found, dict) and isinstance(found.get("ended"), dict) else {}
 
 
-def _answered(custom_id: str, facts: Json, raw: bytes) -> Row:
-    try:
-        record = parsed(raw)
-        return _row(custom_id, record["batchllm"], record["response"]["body"])
-    except (ValueError, KeyError, TypeError):
-        return _row(custom_id, facts, None)
-
-
-def _failed(custom_id: str, record: Json) -> Row:
-    error, response = record.get("error"), record.get("response")
-    row = _row(custom_id, record.get("batchllm") or {}, response.get("body") if isinstance(response, dict) else None)
-    said = error if isinstance(error, dict) else {}
-    row.code, row.message = str(said.get("code")), str(said.get("message"))[:CLIP]
-    return row
-
-
-def _row(custom_id: str, facts: Json, body: Any) -> Row:
-    text, _, model, reasoning = answer_of(body)
-    parsed_answer = facts.get("parsed")
-    answer = _indented(parsed_answer) if parsed_answer is not None else text or ""
-    thought = facts.get("reasoning") or reasoning
-    return Row(
-        _whole(facts.get("line")), custom_id, answer[:CLIP], reasoning=thought[:CLIP] if isinstance(thought, str) else "",
-        model=str(facts.get("model") or model or "") or None, tokens=_tokens(facts.get("usage")),
-        cost_usd=_number(facts.get("cost_usd")), latency_s=_number(facts.get("latency_s")), attempts=_whole(facts.get("attempts")),
-    )  # fmt: skip
-
-
-def _indented(value: Any) -> str:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    except TypeError:  # half a surrogate pair
-        return dumps(value).decode()
-
-
 def _last_usage(facts: Json) -> Any:
     """What the last attempt used: the ones before it have notes of their own."""
     usage, before = facts.get("usage"), facts.get("rejected_usage")
@@ -238,20 +180,5 @@ def _last_usage(facts: Json) -> Any:
 
 
 def _last_cost(facts: Json) -> float | None:
-    cost = _number(facts.get("cost_usd"))
-    return None if cost is None else cost - (_number(facts.get("rejected_cost_usd")) or 0.0)
-
-
-def _tokens(usage: Any) -> int | None:
-    if not isinstance(usage, dict):
-        return None
-    told = [count for name in ("prompt_tokens", "completion_tokens") if type(count := usage.get(name)) is int]
-    return sum(told) if told else None
-
-
-def _whole(value: Any) -> int:
-    return value if type(value) is int else 0
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) else None
+    cost = number(facts.get("cost_usd"))
+    return None if cost is None else cost - (number(facts.get("rejected_cost_usd")) or 0.0)

@@ -8,8 +8,7 @@ from typing import Any
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\ufeff\ufffe\uffff\ud800-\udfff]")
 """Controls, half surrogate pairs, and the marks that turn the direction of what follows."""
-_VOID = frozenset({"meta", "input", "br", "rect", "path", "line", "col"})
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_VOID = frozenset({"meta", "input", "br"})
 
 
 class Markup(str):
@@ -19,18 +18,28 @@ class Markup(str):
 
 
 def escaped(value: object) -> str:
-    """Text that stands for itself, in an element as in a quoted attribute; what nobody would see is shown as its code."""
+    """Text that stands for itself between tags; what nobody would see is shown as its code."""
     text = str(value)
     if not text.isprintable():
         text = _UNSEEN.sub(_code, text)
-    return text.translate(_ESCAPES)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def quoted(value: object) -> str:
+    """Text as a quoted attribute."""
+    return escaped(value).replace('"', "&quot;").replace("'", "&#39;")
+
+
+def size(text: str) -> int:
+    """About the bytes that text takes once it is escaped."""
+    return len(text.encode("utf-8", "replace")) + 4 * text.count("&") + 3 * (text.count("<") + text.count(">"))
 
 
 def _code(found: re.Match[str]) -> str:
     return "" if found[0] == "\r" else f"\\u{ord(found[0]):04x}"
 
 
-def el(name: str, *children: Any, **attributes: object) -> Markup:
+def el(name: str, /, *children: Any, **attributes: object) -> Markup:
     """One element. A trailing underscore of an attribute's name is dropped, others become hyphens; None leaves one out."""
     opened = f"<{name}{_attributes(attributes)}>" if attributes else f"<{name}>"
     if name in _VOID:
@@ -59,5 +68,5 @@ def _attributes(attributes: dict[str, object]) -> str:
         if value is None or value is False:
             continue
         name = name.rstrip("_").replace("_", "-")
-        made += f" {name}" if value is True else f' {name}="{escaped(value)}"'
+        made += f" {name}" if value is True else f' {name}="{quoted(value)}"'
     return made

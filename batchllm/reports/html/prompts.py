@@ -8,7 +8,7 @@ from typing import Any
 
 from batchllm.errors import JobError
 from batchllm.journal.soundness import parsed
-from batchllm.reports.html.fold import CLIP, Row
+from batchllm.reports.html.rows import CLIP, Row
 from batchllm.sources.raw_lines import raw_lines
 from batchllm.types import Json
 

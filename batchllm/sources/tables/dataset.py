@@ -11,7 +11,7 @@ from typing import Any
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.sources.tables import Table, TableOptions, missing, unreadable
-from batchllm.sources.tables.parquet import BATCH_ROWS, read_files, rows_of
+from batchllm.sources.tables.arrow import BATCH_ROWS, parquet_files, rows_of
 from batchllm.strictjson import loads
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
@@ -34,7 +34,7 @@ def read(path: Path, options: TableOptions) -> Table:
         files = [file for file in files if file.name.split("-")[0].removesuffix(".parquet") == options.split]
     if not files or (len(splits) > 1 and options.split is None and set(splits) & {"train", "test", "validation"}):
         raise _which(path, options.split, splits)
-    return read_files(path, files)
+    return parquet_files(path, files)
 
 
 def _which(path: Path, asked: str | None, names: Sequence[str]) -> JobError:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from batchllm.errors import ExitCode, JobError
 from batchllm.sources.tables import Table, TableOptions, missing
+from batchllm.sources.tables.arrow import BATCH_ROWS, rows_of
 from batchllm.sources.tables.cells import headings
-from batchllm.sources.tables.parquet import BATCH_ROWS, rows_of
-from batchllm.sources.tables.sqlite import refused, sole_table
+from batchllm.sources.tables.queries import refused, sole_table
 
 _TABLES = "select table_name from information_schema.tables order by table_name"
 
@@ -38,4 +38,3 @@ def read(path: Path, options: TableOptions) -> Table:
         connection.close()
         raise
     return Table(columns, rows_of(path, batches), connection.close)
-

@@ -1,0 +1,59 @@
+"""`batchllm report`, and the page at the end of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from argparse import Namespace
+from pathlib import Path
+
+from batchllm.errors import ExitCode, JobError
+from batchllm.journal.journal import ATTEMPTS, RESULTS
+from batchllm.journal.storage import Storage, write_whole
+from batchllm.terminal import say
+
+UNASKED_BYTES = 2 << 30
+"""Folders larger than this get their page when somebody asks for it: reading one takes about 5 s for each gigabyte."""
+
+
+def main(args: Namespace) -> int:
+    from batchllm.reports.html import NAME, compare, report
+
+    if args.other is None:
+        path, page = args.output or args.folder / NAME, report(args.folder)
+    else:
+        path, page = args.output or Path("comparison.html"), compare(args.folder, args.other)
+    try:
+        write_whole(Storage(), path, page)
+    except OSError as error:
+        raise JobError(ExitCode.DISK, f"{path}: cannot be written: {error.strerror or error}") from None
+    print(path)
+    return int(ExitCode.OK)
+
+
+def leave_report(folder: Path, *, quiet: bool) -> None:
+    """Make the page of a run that has just ended. Whatever stands in its way, the run's own end stays what it is."""
+    try:
+        if sum(_size(folder / name) for name in (RESULTS, ATTEMPTS)) > UNASKED_BYTES:
+            if not quiet:
+                say(f"  report    none by itself, the folder is large; `batchllm report {folder}` makes one")
+            return
+        from batchllm.reports.html import write_report
+
+        path = write_report(folder)
+    except KeyboardInterrupt:
+        say("  report    left out")
+    except (JobError, OSError) as error:
+        say(f"  report    could not be written: {error}")
+    except Exception as error:  # a page is never worth a run
+        logging.getLogger("batchllm").debug("the report", exc_info=True)
+        say(f"  report    could not be made ({type(error).__name__}); please report this")
+    else:
+        if not quiet:
+            say(f"  report    {path}")
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
