@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BAR_S = 0.2
 LINE_S = 30.0
+BAR_FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 LAST_WORD_S = 1.0
 """How long the end of a run waits for a terminal to take the last drawing."""
 
@@ -34,12 +35,13 @@ def figures(run: Run) -> dict[str, str]:
     tokens = tally.usage.total_tokens or (tally.usage.prompt_tokens or 0) + (tally.usage.completion_tokens or 0)
     shown = {
         "failed": str(tally.failed + run.survey.bad_count),
-        "tokens": f"{tqdm.format_sizeof(tokens)}",
-        "retries": str(sum(tally.retries.values())),
         "in flight": f"{pool.in_flight}/{pool.throttle.limiter.limit}" if pool else "0",
-        "waiting": str(pool.parked) if pool else "0",
+        "retries": str(sum(tally.retries.values())),
+        "tokens": tqdm.format_sizeof(tokens) if tokens else "0",
         "req/s": f"{(tally.done + tally.failed) / wall:.1f}",
     }
+    if pool is not None and pool.parked:
+        shown["waiting"] = str(pool.parked)
     if tally.cost_usd:
         shown["cost"] = f"${tally.cost_usd:.4f}"
     return shown
@@ -56,7 +58,8 @@ class Bar:
         self._bar = tqdm(
             total=before["total"],
             initial=before["completed"] + before["failed"],
-            unit="line",
+            unit="",
+            bar_format=BAR_FORMAT,
             dynamic_ncols=True,
             file=sys.stderr,
             smoothing=0.05,
@@ -67,7 +70,9 @@ class Bar:
         try:
             tally = self._run.tally
             self._bar.n = self._initial + tally.done + tally.failed
-            self._bar.set_postfix(figures(self._run), refresh=False)
+            shown = figures(self._run)
+            del shown["req/s"]  # the bar has its own, of late
+            self._bar.set_postfix_str(", ".join(f"{value} {name}" for name, value in shown.items()), refresh=False)
             self._bar.refresh()
         except (OSError, ValueError):
             self._bar.disable = True
