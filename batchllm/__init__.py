@@ -1,7 +1,7 @@
 """batchllm: send a file of prompts to an OpenAI-compatible endpoint; nothing lost, nothing paid twice.
 
-    record_stream = batchllm.stream(requests, settings)   # async for record in record_stream
-    summary = await batchllm.run("jobs/extract.jsonl", settings)
+record_stream = batchllm.stream(requests, settings)   # async for record in record_stream
+summary = await batchllm.run("jobs/extract.jsonl", settings)
 """
 
 from __future__ import annotations

@@ -98,9 +98,7 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
     money = None if settings.max_cost is None else Budget(settings.max_cost)
     async with made.transport() as transport:
         outlet = Outlet(ignore, ignore, deliver)
-        pool = LocalPool(
-            made.route, transport, throttle, outlet, endings, random.random, money, settings.assume_max_tokens
-        )
+        pool = LocalPool(made.route, transport, throttle, outlet, endings, random.random, money, settings.assume_max_tokens)
         await pool.run(GivenFeeder(_read(requests, made, bad)))
     for one in bad:
         facts: Json = {"line": one.line, "retryable": False}

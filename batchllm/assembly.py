@@ -127,7 +127,8 @@ def _key(settings: Settings, chosen: Provider, environment: Mapping[str, str]) -
             return environment[variable].strip(), variable
     if settings.api_key_env or (variables and not chosen.local and chosen.name != "custom"):
         raise JobError(
-            ExitCode.USAGE, f"the key for '{chosen.name}' is missing: set {' or '.join(variables)} in the environment or in .env"
+            ExitCode.USAGE,
+            f"the key for '{chosen.name}' is missing: set {' or '.join(variables)} in the environment or in .env",
         )
     return None, None
 
@@ -149,7 +150,9 @@ def parts(
     settings = _borne(configuration.settings, chosen.provider)
     address = base_url or chosen.base_url
     if not address and chosen.serve is not None:
-        raise JobError(ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url")
+        raise JobError(
+            ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url"
+        )
     schemas = schemas_of(settings)
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     shaping = _shaping(settings, chosen, schemas, mode)

@@ -1,10 +1,10 @@
 """What a conversation at the terminal remembers, and what its commands do to it. Pure: no terminal, no network, no clock.
 
-    entry = parse(line)            what a typed line is: something to say, a command, or nothing
-    obey(conversation, command)    carries a command out; gives the lines to show
-    conversation.line(text)        the next request, written as a job line
-    conversation.keep(text, …)     the turn becomes history: what was said, without the reasoning
-    conversation.saved(…)          the conversation as a line for a job file
+entry = parse(line)            what a typed line is: something to say, a command, or nothing
+obey(conversation, command)    carries a command out; gives the lines to show
+conversation.line(text)        the next request, written as a job line
+conversation.keep(text, …)     the turn becomes history: what was said, without the reasoning
+conversation.saved(…)          the conversation as a line for a job file
 """
 
 from __future__ import annotations

@@ -97,9 +97,10 @@ def _bundled(base_url: str, model: str, now: datetime) -> Price | None:
 
         _, found = get_snapshot().find_provider_model(model, None, None, base_url)
         plain, batch = found.get_prices(now), found.get_prices(now, {"processing": "batch"})
-    except (ImportError, LookupError):
+        listed, in_batch = _Rates.of(plain), None if batch == plain else _Rates.of(batch)
+    except (ImportError, LookupError, AttributeError, TypeError, ValueError):  # also a list of another form than we know
         return None
-    return _Rates.of(plain).price(f"genai-prices {__version__}", None if batch == plain else _Rates.of(batch))
+    return listed.price(f"genai-prices {__version__}", in_batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,7 @@ _TEXT_KEYS = frozenset({"error", "errors", "message", "msg", "detail", "details"
 _TEXT_CHARS = 4000
 
 
-def server_wait(
-    headers: Mapping[str, str], body: Any | None, now: datetime, *, refused: bool = True
-) -> float | None:
+def server_wait(headers: Mapping[str, str], body: Any | None, now: datetime, *, refused: bool = True) -> float | None:
     """Seconds this reply asks us to wait, None if it does not say; `now` is for replies without a `Date`."""
     now = http_date(headers.get("date", "")) or (now if now.tzinfo else now.replace(tzinfo=UTC))
     return (

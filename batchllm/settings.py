@@ -46,57 +46,62 @@ class Retries(_Frozen):
 class Sizes(_Frozen):
     """Caps in bytes, so that no single line or reply can take the memory."""
 
-    line: int = Field(64 << 20, ge=1024)
-    response: int = Field(64 << 20, ge=1024)
+    line: int = Field(64 << 20, ge=1024, description="a line of the job")
+    response: int = Field(64 << 20, ge=1024, description="a reply, unpacked")
     media: int = Field(20 << 20, ge=1024, description="a local image or sound, as it lies on the disk")
 
 
 class Settings(_Frozen):
     """The settings of one run, merged: defaults, `batchllm.toml`, sidecar, environment, flags (later ones win)."""
 
-    insecure_http: bool = False
-    provider: str | None = None
-    base_url: str | None = None
+    insecure_http: bool = Field(False, description="allow plain http to a host that is not your own")
+    provider: str | None = Field(None, description="a known endpoint (`batchllm providers`), or one of [providers]")
+    base_url: str | None = Field(None, description="any OpenAI-compatible server")
     serve: str | None = Field(None, description="the command of a server that lives as long as the run; {port} is a free port")
     serve_timeout: float = Field(600.0, gt=0, description="seconds until the server of `serve` has to answer")
-    api_key_env: str | None = None
-    model: str | None = None
-    url: str = "/v1/chat/completions"
-    schema_: str | None = Field(None, alias="schema")
-    schemas: dict[str, str] = Field(default_factory=dict)
-    structured: Literal["auto", "json_schema", "json_object", "tool", "prompt"] = "auto"
-    escalate: str | None = None
-    stream: bool | None = None
-    body: dict[str, Any] = Field(default_factory=dict)
-    concurrency: int = Field(64, ge=1, le=100_000)
-    rpm: float | None = Field(None, gt=0)
-    tpm: float | None = Field(None, gt=0)
-    reask: int = Field(1, ge=0)
+    api_key_env: str | None = Field(None, description="the environment variable that holds the key")
+    model: str | None = Field(None, description="the model of lines that name none")
+    url: str = Field("/v1/chat/completions", description="the path of lines that name none")
+    schema_: str | None = Field(None, alias="schema", description="FILE.py:Model or FILE.json that each answer has to fit")
+    schemas: dict[str, str] = Field(default_factory=dict, description="the same by name, for lines with a `schema`")
+    structured: Literal["auto", "json_schema", "json_object", "tool", "prompt"] = Field(
+        "auto", description="how a schema is asked for; auto: what the provider takes"
+    )
+    escalate: str | None = Field(None, description="a model that is asked once for what is still invalid after `reask`")
+    stream: bool | None = Field(None, description="stream answers; None: as the line says")
+    body: dict[str, Any] = Field(default_factory=dict, description="fields of every request whose line does not say otherwise")
+    concurrency: int = Field(64, ge=1, le=100_000, description="at most so many requests in flight")
+    rpm: float | None = Field(None, gt=0, description="at most so many requests a minute")
+    tpm: float | None = Field(None, gt=0, description="at most so many tokens a minute, prompt and answer")
+    reask: int = Field(1, ge=0, description="times an invalid answer is asked again with what was wrong")
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     sizes: Sizes = Sizes()
-    max_cost: float | None = Field(None, ge=0)
+    max_cost: float | None = Field(None, ge=0, description="US dollars that all runs into the folder may cost together")
     assume_max_tokens: int | None = Field(None, ge=1, description="the longest answer of a line that sets no limit itself")
-    until: str | None = Field(None, pattern=r"^([01]?\d|2[0-3]):[0-5]\d$")
-    strict: bool = False
-    on_change: Literal["refuse", "rerun", "keep"] = "refuse"
-    retry_failed: bool = False
-    fresh: bool = False
-    ordered: bool = False
+    until: str | None = Field(None, pattern=r"^([01]?\d|2[0-3]):[0-5]\d$", description="HH:MM after which nothing new begins")
+    strict: bool = Field(False, description="send nothing if any line is bad")
+    on_change: Literal["refuse", "rerun", "keep"] = Field(
+        "refuse", description="what to do where a setting changed that shapes every request"
+    )
+    retry_failed: bool = Field(False, description="ask again for lines that failed for good")
+    fresh: bool = Field(False, description="begin anew; the old folder is moved aside")
+    ordered: bool = Field(False, description="also write results.ordered.jsonl")
     report: bool = Field(True, description="leave report.html in the folder at the end of a run")
-    limit: int | None = Field(None, ge=1)
-    durability: Literal["none", "batch", "each"] = "batch"
+    limit: int | None = Field(None, ge=1, description="only the first lines of the job")
+    durability: Literal["none", "batch", "each"] = Field(
+        "batch", description="when records are forced to disk: never, in groups, one by one"
+    )
     media_root: str | None = Field(None, description="the folder below which lines may name images and sound")
     image_max_px: int | None = Field(None, ge=16, description="longest side of a local image; a larger one is shrunk")
     history: dict[str, Any] | None = Field(None, description="how much of a conversation goes along with each of its turns")
     pack: int = Field(1, ge=1, le=2048, description="lines of embeddings sent in one request")
     transport: Literal["auto", "aiohttp", "httptools"] = Field("auto", description="auto: the cheapest that is installed")
-    proxy: str | None = None
-    ca_file: str | None = None
-    seed: int | None = None
-    providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    simulator: dict[str, Any] = Field(default_factory=dict)
-    prices: dict[str, dict[str, float]] = Field(default_factory=dict)
+    proxy: str | None = Field(None, description="an HTTP proxy; the environment's are not read")
+    ca_file: str | None = Field(None, description="certificates to trust, PEM")
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="endpoints of your own, by name")
+    simulator: dict[str, Any] = Field(default_factory=dict, description="the embedded endpoint: `batchllm simulate --help`")
+    prices: dict[str, dict[str, float]] = Field(default_factory=dict, description="dollars a million tokens, by model")
 
     @field_validator("base_url")
     @classmethod

@@ -109,10 +109,7 @@ def too_deep(value: Any) -> bool:
     level = [value] if isinstance(value, _NESTED) else []
     for _ in range(DEEPEST):
         level = [
-            item
-            for one in level
-            for item in (one.values() if isinstance(one, dict) else one)
-            if isinstance(item, _NESTED)
+            item for one in level for item in (one.values() if isinstance(one, dict) else one) if isinstance(item, _NESTED)
         ]
         if not level:
             return False

@@ -56,9 +56,7 @@ def _tell(text: str) -> None:
 
 
 @contextmanager
-def _handlers(
-    loop: asyncio.AbstractEventLoop, on_signal: Callable[[signal.Signals], None], wanted: bool
-) -> Iterator[None]:
+def _handlers(loop: asyncio.AbstractEventLoop, on_signal: Callable[[signal.Signals], None], wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return

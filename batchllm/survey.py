@@ -33,7 +33,9 @@ class Survey:
         return self.requests + self.bad_count
 
 
-def survey(lines: Iterable[Request | BadLine], limit: int | None = None, watch: Callable[[Request], None] | None = None) -> Survey:
+def survey(
+    lines: Iterable[Request | BadLine], limit: int | None = None, watch: Callable[[Request], None] | None = None
+) -> Survey:
     """Read lines to the end. With `limit` only that many are part of the run; the rest is left alone.
 
     A `custom_id` seen before makes the later line a bad one, naming the earlier.

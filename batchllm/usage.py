@@ -67,9 +67,7 @@ def count(value: Any) -> int | None:
     return value if isinstance(value, int) and 0 <= value < ABSURD else None
 
 
-def _completed(
-    prompt: int | None, completion: int | None, total: int | None
-) -> tuple[int | None, int | None, int | None]:
+def _completed(prompt: int | None, completion: int | None, total: int | None) -> tuple[int | None, int | None, int | None]:
     """The figure that follows from the other two. A difference of zero proves nothing: it stays unknown."""
     if total is None:
         if prompt is not None and completion is not None:

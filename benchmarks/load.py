@@ -1,6 +1,6 @@
 """How much of what an endpoint can bear is used, and how much the embedded endpoint bears itself.
 
-    python -m benchmarks.load [--lines 20000] [--latency 200] [--concurrency 1000]
+python -m benchmarks.load [--lines 20000] [--latency 200] [--concurrency 1000]
 """
 
 from __future__ import annotations

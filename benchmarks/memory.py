@@ -1,6 +1,6 @@
 """Peak memory of the real command at two sizes of job: it follows concurrency, not the job.
 
-    python -m benchmarks.memory [--small 5000] [--large 200000] [--concurrency 64]
+python -m benchmarks.memory [--small 5000] [--large 200000] [--concurrency 64]
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ class Spread:
 
 def environment() -> dict[str, str]:
     """Ours, without what would lead a run to somebody's account, and with this checkout importable."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BATCHLLM_", "PYTHON"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "BATCHLLM_", "PYTHON"))}
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 

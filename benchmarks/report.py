@@ -1,6 +1,6 @@
 """Writes `docs/performance.md`: every figure of this folder, measured anew. Takes about ten minutes.
 
-    python -m benchmarks.report [--quick]
+python -m benchmarks.report [--quick]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Running a finished job again: every line is read and checked, every result replayed, nothing is sent.
 
-    python -m benchmarks.resume [--lines 1000000]
+python -m benchmarks.resume [--lines 1000000]
 """
 
 from __future__ import annotations

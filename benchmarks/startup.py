@@ -1,6 +1,6 @@
 """How long `batchllm --help` takes, beside an interpreter that imports argparse and nothing else.
 
-    python -m benchmarks.startup [--rounds 15]
+python -m benchmarks.startup [--rounds 15]
 """
 
 from __future__ import annotations

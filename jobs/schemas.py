@@ -43,9 +43,7 @@ class Urgency(StrEnum):
     CRITICAL = "critical"
 
 
-Currency = Annotated[
-    str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code: EUR for €, CNY for 元 or RMB, TWD for NT$.")
-]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217 code: EUR for €, CNY for 元 or RMB, TWD for NT$.")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -126,6 +124,4 @@ class Extraction(Facts):
     action_items: list[ActionItem] = several("Meeting notes only.")
 
     doubts: list[Text] = several("What is unreadable, contradictory or plainly wrong, one sentence each.")
-    summary: str = Field(
-        min_length=10, max_length=300, description="One sentence in the document's language: who wants what."
-    )
+    summary: str = Field(min_length=10, max_length=300, description="One sentence in the document's language: who wants what.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,14 @@ from typing import Any
 import pytest
 
 from batchllm.simulator import SimulatorOptions, run_in_thread
+
+
+def pytest_configure() -> None:
+    """`nohup` and a shell's `&` hand ignored signals down, which a run respects; the tests send them to runs of their own."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
 
 CLEAN = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
 

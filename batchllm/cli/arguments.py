@@ -79,12 +79,21 @@ def _job(parser: argparse.ArgumentParser) -> None:
 def _endpoint(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("endpoint")
     group.add_argument("--provider", metavar="NAME", help="a known endpoint (`batchllm providers`), or one of your [providers]")
-    group.add_argument("--base-url", metavar="URL", help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; "
-                       "with --provider: that provider's habits at another address")
-    group.add_argument("--serve", metavar="COMMAND", help='start a server for this command and stop it with it, e.g. '
-                       '"vllm serve MODEL --port {port}"')
+    group.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; "
+        "with --provider: that provider's habits at another address",
+    )
+    group.add_argument(
+        "--serve",
+        metavar="COMMAND",
+        help='start a server for this command and stop it with it, e.g. "vllm serve MODEL --port {port}"',
+    )
     group.add_argument("--serve-timeout", type=float, metavar="S", help="seconds until it has to answer (default 600)")
-    group.add_argument("--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)")
+    group.add_argument(
+        "--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)"
+    )
     group.add_argument("--model", metavar="M", help="the model of lines that name none")
     group.add_argument("--proxy", metavar="URL", help="an HTTP proxy; the environment's proxy variables are not read")
     about = "what sends the requests (default auto: the cheapest that is installed)"
@@ -119,7 +128,9 @@ def _pace(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-attempts", type=int, metavar="N", help="attempts a line may spend on errors (default 6)")
     group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
     group.add_argument("--until", metavar="HH:MM", help="begin nothing new after this time; exit 75 if lines are left")
-    group.add_argument("--max-cost", type=float, metavar="USD", help="spend no more than this in all runs into the folder together")
+    group.add_argument(
+        "--max-cost", type=float, metavar="USD", help="spend no more than this in all runs into the folder together"
+    )
     about = "tokens to reckon with for an answer whose line sets no limit (for --max-cost)"
     group.add_argument("--assume-max-tokens", type=int, metavar="N", help=about)
 
@@ -138,11 +149,18 @@ def _run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--limit", type=int, metavar="N", help="only the first N lines of the job")
     group.add_argument("--retry-failed", action="store_true", default=None, help="ask failed lines again too")
     group.add_argument("--on-change", choices=("refuse", "rerun", "keep"), help="if settings changed since the last run")
-    group.add_argument("--fresh", action="store_true", default=None, help="begin anew; the old folder is moved aside, never deleted")
-    group.add_argument("--strict", action="store_true", default=None, help="send nothing if any line is bad (exit 65)")
-    group.add_argument("--ordered", action="store_true", default=None, help="also write results.ordered.jsonl in the job's order")
     group.add_argument(
-        "--report", action=argparse.BooleanOptionalAction, default=None, help="leave report.html in the folder at the end (default: yes)"
+        "--fresh", action="store_true", default=None, help="begin anew; the old folder is moved aside, never deleted"
+    )
+    group.add_argument("--strict", action="store_true", default=None, help="send nothing if any line is bad (exit 65)")
+    group.add_argument(
+        "--ordered", action="store_true", default=None, help="also write results.ordered.jsonl in the job's order"
+    )
+    group.add_argument(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="leave report.html in the folder at the end (default: yes)",
     )
     group.add_argument("--dry-run", action="store_true", help="read, check and count everything; send nothing")
     table_arguments.run_table(parser)
@@ -153,11 +171,16 @@ def _output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--quiet", action="store_true", help="no progress and no closing table; errors still show")
     group.add_argument("--json", action="store_true", help="print the summary as one line of JSON on stdout")
-    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="(default: warning)")
+    group.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="(default: warning)"
+    )
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  batchllm check jobs/extract.jsonl\n\nexit codes: 0 every line is good · 1 some are bad · 2 bad settings · 65 none is usable"
+    parser.epilog = (
+        "example:\n  batchllm check jobs/extract.jsonl\n\n"
+        "exit codes: 0 every line is good · 1 some are bad · 2 bad settings · 65 none is usable"
+    )
     _job(parser)
     _endpoint(parser)
     _answers(parser)
@@ -181,7 +204,9 @@ def _report(parser: argparse.ArgumentParser) -> None:
         "exit codes: 0 written · 65 no run was made into this folder · 74 the page could not be written"
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
-    parser.add_argument("other", type=Path, nargs="?", metavar="DIR", help="another one, to compare: what changed from the first to this")
+    parser.add_argument(
+        "other", type=Path, nargs="?", metavar="DIR", help="another one, to compare: what changed from the first to this"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write the page")
 
 
@@ -224,7 +249,9 @@ def _talk(parser: argparse.ArgumentParser) -> None:
     _answers(parser)
     group = parser.add_argument_group("request")
     group.add_argument("--system", metavar="TEXT", help="the system prompt")
-    group.add_argument("--set", action="append", metavar="NAME=VALUE", help="a field of the request (temperature=0); repeatable")
+    group.add_argument(
+        "--set", action="append", metavar="NAME=VALUE", help="a field of the request (temperature=0); repeatable"
+    )
     group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from batchllm.configuration import Configuration, load
 
 _PLAIN = (
-    "provider", "base_url", "serve", "serve_timeout", "api_key_env", "model", "proxy", "schema", "structured", "reask", "stream", "concurrency", "rpm", "tpm",
-    "transport", "until", "max_cost", "assume_max_tokens", "limit", "retry_failed", "on_change", "fresh", "strict", "ordered", "report",
-    "media_root", "image_max_px", "escalate", "pack",
+    "provider", "base_url", "serve", "serve_timeout", "api_key_env", "model", "proxy", "schema", "structured", "reask",
+    "stream", "concurrency", "rpm", "tpm", "transport", "until", "max_cost", "assume_max_tokens", "limit", "retry_failed",
+    "on_change", "fresh", "strict", "ordered", "report", "media_root", "image_max_px", "escalate", "pack",
 )  # fmt: skip
 
 

@@ -80,12 +80,15 @@ def manifest_of(folder: Path) -> Manifest:
 def verify_folder(job: Path, folder: Path, manifest: Manifest, at_work: str | None, repaired: Sequence[str] = ()) -> Json:
     """Everything `verify` says of a folder. The job is read with the settings of its last run, as `job.json` has them."""
     try:
-        settings = checked(manifest.settings, {})
+        # What the lists of prices said then stands beside the settings, and is none.
+        settings = checked({name: value for name, value in manifest.settings.items() if name != "prices_used"}, {})
     except JobError as error:
         raise JobError(ExitCode.BAD_DATA, f"{folder}/job.json: its settings cannot be read: {error}") from None
     findings = Findings()
     wanted = _wanted(job, manifest, findings)
-    found = Verification(job_file(settings, job, recorded_fault(settings, manifest.shaping)), folder, manifest, wanted, findings)
+    found = Verification(
+        job_file(settings, job, recorded_fault(settings, manifest.shaping)), folder, manifest, wanted, findings
+    )
     found.run(at_work=at_work is not None)
     summary = _summary(folder, findings)
     if at_work is None:

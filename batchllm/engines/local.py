@@ -207,9 +207,7 @@ class LocalPool:
                     self._deferral.ended(idle=self.in_flight == 0)
             return step
 
-        retrying = AsyncRetrying(
-            retry=retry_if_result(_is_again), wait=_wait, stop=stop_never, sleep=self._sleep, reraise=True
-        )
+        retrying = AsyncRetrying(retry=retry_if_result(_is_again), wait=_wait, stop=stop_never, sleep=self._sleep, reraise=True)
         try:
             last: AnyStep = await retrying(attempt)
         except GateClosed:

@@ -26,7 +26,7 @@ def open_job(path: Path) -> BinaryIO:
             raise JobError(ExitCode.BAD_DATA, f"{path} is a folder; name a JSONL file in it")
         if path.exists() and not path.is_file():
             raise JobError(ExitCode.BAD_DATA, f"{path} can be read only once, a job is read twice; save it to a file first")
-        stream: BinaryIO = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb", buffering=0)  # type: ignore[assignment]
+        stream: BinaryIO = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb", buffering=0)  # type: ignore[assignment]  # noqa: SIM115 (the caller closes it)
         return stream
     except FileNotFoundError:
         raise JobError(ExitCode.BAD_DATA, f"{path}: there is no such file") from None

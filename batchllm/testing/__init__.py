@@ -1,11 +1,11 @@
 """Fakes that keep the real thing's promises, and faults to order: what batchllm's own crash tests are made of, for users too.
 
-    FaultyStorage     counts every storage call and dies, tears, fails or comes up short at a chosen one
-    SmallDisk         a disk of so many bytes: short counts, then ENOSPC, and room again when something is removed
-    PowerLossDisk     remembers what was synced, and loses the rest to order
-    FakeTransport     scripted replies from memory, with a ledger of every request it accepted
-    VirtualClockLoop  an event loop whose clock jumps to the next timer, for runs of hours in milliseconds
-    check_promises    what must hold of an output folder, whatever happened to it
+FaultyStorage     counts every storage call and dies, tears, fails or comes up short at a chosen one
+SmallDisk         a disk of so many bytes: short counts, then ENOSPC, and room again when something is removed
+PowerLossDisk     remembers what was synced, and loses the rest to order
+FakeTransport     scripted replies from memory, with a ledger of every request it accepted
+VirtualClockLoop  an event loop whose clock jumps to the next timer, for runs of hours in milliseconds
+check_promises    what must hold of an output folder, whatever happened to it
 """
 
 from __future__ import annotations

@@ -101,7 +101,11 @@ def last_user_text(body: Json) -> str:
     """What a chat request asks, as one text: the key under which a script and a ledger know it."""
     messages = body.get("messages") or [{"content": body.get("prompt") or body.get("input") or ""}]
     content = messages[-1]["content"]
-    return content if isinstance(content, str) else "".join(part if isinstance(part, str) else part.get("text", "") for part in content)
+    return (
+        content
+        if isinstance(content, str)
+        else "".join(part if isinstance(part, str) else part.get("text", "") for part in content)
+    )
 
 
 def chat_reply(text: str, *, finish: str = "stop", model: str = "fake") -> Reply:

@@ -1,12 +1,12 @@
 """When the next request may go: every limit on sending, in one pure object. Time is always an argument.
 
-    cap and AIMD limit   `limiter`    how many in flight
-    --rpm, --tpm         `bucket`     how many a minute, reserved before and settled after
-    headers              `foresight`  what the server says is left, slowed down for before it refuses
-    learned pace         `pace`       the rate the server bears, from its refusals
-    closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced
-    outage               `breaker`    nobody answers: knock with one request at a time
-    ambiguous quota      `quota`      no money, or only this minute's? one request at a time tells
+cap and AIMD limit   `limiter`    how many in flight
+--rpm, --tpm         `bucket`     how many a minute, reserved before and settled after
+headers              `foresight`  what the server says is left, slowed down for before it refuses
+learned pace         `pace`       the rate the server bears, from its refusals
+closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced
+outage               `breaker`    nobody answers: knock with one request at a time
+ambiguous quota      `quota`      no money, or only this minute's? one request at a time tells
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ _TELLS_NOTHING_OF_MONEY = frozenset({Kind.REFUSED, Kind.UNREACHABLE, Kind.MAYBE_
 class Throttle:
     """Times are seconds of one monotonic clock. `wait` asks, `sent` and `ended` tell; nothing here sleeps."""
 
-    def __init__(
-        self, cap: int, now: float, *, rpm: float | None = None, tpm: float | None = None, start: int = START
-    ) -> None:
+    def __init__(self, cap: int, now: float, *, rpm: float | None = None, tpm: float | None = None, start: int = START) -> None:
         self.sent_count = 0
         self.limiter = Limiter(cap, start)
         self.pace = Pace(now)

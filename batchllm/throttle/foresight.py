@@ -87,12 +87,8 @@ class Foresight:
 
     def saw(self, limits: Limits, since: int, tokens: float, sent_at: float, now: float) -> None:
         """`since` is how many requests went after the one whose reply this is, `tokens` what such a request takes."""
-        self._requests.saw(
-            limits.requests_limit, limits.requests_remaining, limits.requests_reset_s, since, sent_at, now
-        )
-        self._tokens.saw(
-            limits.tokens_limit, limits.tokens_remaining, limits.tokens_reset_s, since * tokens, sent_at, now
-        )
+        self._requests.saw(limits.requests_limit, limits.requests_remaining, limits.requests_reset_s, since, sent_at, now)
+        self._tokens.saw(limits.tokens_limit, limits.tokens_remaining, limits.tokens_reset_s, since * tokens, sent_at, now)
         self.active = self._requests.active or self._tokens.active
 
     def wait(self, now: float, tokens: float) -> float:

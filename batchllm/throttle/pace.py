@@ -23,7 +23,7 @@ MEASURED_ENOUGH_S = 2.0
 BURST_S = 0.1
 LEAST = 1 / 60
 USED = 0.9
-MEMORY = 1 / 64
+MEMORY, LONG_MEMORY = 1 / 64, 1 / 512  # of outcomes, in the shares refused
 DOUBTED_CUTS = 8
 TRIAL_LEAST, TRIAL_MOST = 40, 300
 TRIAL_REFUSALS, TRIAL_CLEAN = 4, 3
@@ -46,7 +46,7 @@ class Pace:
 
     __slots__ = (
         "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before",
-        "_hold_until", "_last_mark", "_level", "_level_at", "_mark", "_series", "_share", "_step_at", "_step_sent", "_trial",
+        "_hold_until", "_last_mark", "_level", "_level_at", "_mark", "_noise_found", "_series", "_share", "_step_at", "_step_sent", "_trial",
         "noise", "rate", "watch_at",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class Pace:
         self._step_at = now
         self._step_sent = 0
         self._held = self._held_before = False
-        self.noise = 0.0
+        self.noise = self._noise_found = 0.0
         self._share = 0.0
         self._series = _Series()
         self._trial: _Trial | None = None
@@ -96,6 +96,7 @@ class Pace:
         self._earlier_accepted += 1
         self._step_sent += 1
         self._share -= self._share * MEMORY
+        self.noise -= self.noise * LONG_MEMORY
         self._series.sent += 1
         if self._trial is not None and self._trial.over(self._series):
             self._conclude(self._trial, now)
@@ -118,8 +119,8 @@ class Pace:
         self._share += MEMORY
         if sent_at >= self._series.since:
             self._series.refused += 1
-        if self.noise and self._share <= 2 * self.noise + MEMORY:
-            self.noise = min(self.noise, max(self._share, MEMORY))
+        if self.noise > LONG_MEMORY and self._share <= 2 * self.noise + MEMORY:
+            self.noise = min(self._noise_found, self.noise + LONG_MEMORY)  # it may fade; to grow takes another trial
             return False
         if self._trial is None:
             self._cut(sent_at, now, count, hint, slow_ramp=slow_ramp)
@@ -166,7 +167,7 @@ class Pace:
             return
         self.rate = trial.rate
         if share >= trial.share / 2:
-            self.noise = max(share, trial.share)
+            self.noise = self._noise_found = max(share, trial.share)
             self._growth, self._hold_until = BOLD, now
 
     def lately(self, count: int) -> int:

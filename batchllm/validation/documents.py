@@ -41,9 +41,7 @@ def _validator(json_schema: Json) -> Validator:
 
     linear = jsonschema_rs.RegexOptions()
     try:
-        return jsonschema_rs.validator_for(
-            json_schema, validate_formats=True, pattern_options=linear, offline=True
-        )
+        return jsonschema_rs.validator_for(json_schema, validate_formats=True, pattern_options=linear, offline=True)
     except ValueError as error:
         # The library's text goes on with the schema and the place; its first line says what is wrong.
         reason = str(error).split("\n", 1)[0][:MAX_MESSAGE]

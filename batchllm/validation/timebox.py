@@ -36,9 +36,7 @@ class time_limit:  # noqa: N801 -- used like contextlib's lower-case managers
             self._timer = signal.setitimer(signal.ITIMER_REAL, self._seconds)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._running:
             self._disarm()
 

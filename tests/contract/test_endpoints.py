@@ -43,9 +43,7 @@ REPLIES: dict[str, tuple[Any, Any]] = {
             "object": "chat.completion",
             "created": 1,
             "model": "m",
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}
-            ],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
             "usage": USAGE,
         },
     ),
@@ -115,14 +113,10 @@ NAMES = st.sampled_from(
         "format",
     ]
 )
-WORDS = st.sampled_from(
-    ["stop", "length", "content_filter", "<think>", "message", "reasoning", "json", "system"]
-)
+WORDS = st.sampled_from(["stop", "length", "content_filter", "<think>", "message", "reasoning", "json", "system"])
 JSON: st.SearchStrategy[Any] = st.recursive(
     LEAVES | WORDS,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=6)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=6),
     max_leaves=25,
 )
 OBJECTS = st.dictionaries(NAMES, JSON, max_size=6)

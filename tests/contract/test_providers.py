@@ -48,8 +48,7 @@ def test_a_key_has_a_variable_where_one_is_needed(one: Provider) -> None:
     assert bool(one.key_env) == (one.auth != "none")
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/chat/completions",
-    "/v4/chat/completions"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/chat/completions", "/v4/chat/completions"])
 def test_an_address_has_one_version_and_keeps_to_its_host(one: Provider, path: str) -> None:
     base = one.base_url or BARE
     url = request_url(one, base, path, "some-model")
@@ -89,8 +88,7 @@ def test_its_rules_are_well_formed(one: Provider) -> None:
 def test_its_rules_leave_a_plain_answer_and_a_plain_429_alone(one: Provider) -> None:
     answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
     assert classify(Reply(200, {}, b"", 1.0), answer, one.rules, now=NOW) is None
-    refusal = classify(Reply(429, {"retry-after": "2"}, b"", 1.0), {"error": {"message": "slow"}},
-        one.rules, now=NOW)
+    refusal = classify(Reply(429, {"retry-after": "2"}, b"", 1.0), {"error": {"message": "slow"}}, one.rules, now=NOW)
     assert refusal is not None
     assert (refusal.kind, refusal.after_s) == (Kind.REFUSED, 2.0)
 

@@ -84,7 +84,7 @@ def test_a_budget_holds_from_python_too() -> None:
                 base_url=simulator.base_url, model="m", prices=prices, max_cost=0.5, body={"max_tokens": 20}
             )
             spent = 0.0
-            with pytest.raises(batchllm.JobError, match="budget"):
+            with pytest.raises(batchllm.JobError, match="budget"):  # noqa: PT012 (it raises at the end of the loop)
                 async for record in batchllm.stream(requests(100), chosen):
                     spent += record.facts["cost_usd"]
         assert 0 < spent <= 0.5

@@ -123,6 +123,48 @@ def test_the_server_is_started_asked_and_stopped(command: Command) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+LOOKALIKE = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+kind, host = sys.argv[1], os.environ.get("OLLAMA_HOST", "127.0.0.1:" + sys.argv[-1])
+asked = []
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked.append(self.path)
+        loading = kind == "llama" and len(asked) < 4
+        self.say(404 if kind == "ollama" and self.path == "/health" else 503 if loading else 200, {"data": []})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        early = kind == "llama" and len(asked) < 4
+        choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}
+        self.say(500 if early else 200, {"object": "chat.completion", "model": "m", "choices": [choice]})
+
+    def say(self, status, value):
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+ThreadingHTTPServer(("127.0.0.1", int(host.rpartition(":")[2])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    "serve", ["{python} like.py llama --port {{port}}", "env OLLAMA_HOST=127.0.0.1:{{port}} {python} like.py ollama"]
+)
+def test_a_server_is_asked_once_it_is_ready_however_it_says_so(serve: str, command: Command) -> None:
+    """One answers 503 while it loads its model, as llama.cpp; one has no /health and its address in a variable, as Ollama."""
+    job(command)
+    (command.folder / "like.py").write_text(LOOKALIKE)
+    ended = command(*words("--json", serve=serve.format(python=sys.executable)))
+    assert ended.code == 0, ended.err
+    assert (ended.summary["requests"], ended.summary["request_counts"]["completed"]) == (3, 3)
+
+
 def test_a_finished_job_starts_no_server_and_another_command_is_another_endpoint(command: Command) -> None:
     job(command)
     assert command(*words()).code == 0
@@ -214,7 +256,7 @@ def test_the_server_does_not_outlive_a_killed_run(command: Command) -> None:
 
 def test_a_server_that_ignores_sigterm_is_killed_with_its_group_even_if_its_keeper_is(command: Command) -> None:
     job(command)
-    deaf = told(f"{sys.executable} -c \"import signal; signal.signal(15, signal.SIG_IGN); signal.pause()\" # {{port}}")
+    deaf = told(f'{sys.executable} -c "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()" # {{port}}')
     with running(command, *words(serve=deaf)) as run, watched(run.server()) as server:
         keeper = int(Path(f"/proc/{_pid_of(server)}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(keeper, signal.SIGKILL)

@@ -39,9 +39,7 @@ class InThisProcess(Command):
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
-    def __call__(
-        self, *args: str | Path, timeout: float = 60, stdin: str | bytes | None = None, **environment: str
-    ) -> Ended:
+    def __call__(self, *args: str | Path, timeout: float = 60, stdin: str | bytes | None = None, **environment: str) -> Ended:
         words = [str(word) for word in args]
         data = (stdin or "").encode() if not isinstance(stdin, bytes) else stdin
         self._capsys.readouterr()

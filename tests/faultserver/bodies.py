@@ -40,9 +40,7 @@ class Body:
 
 
 USED = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}
-FILTERS = {
-    name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")
-}
+FILTERS = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
 TOOL = {"id": "call_9", "type": "function", "function": {"name": "save", "arguments": '{"city": "Köln"}'}}
 LOGPROB = {
     "token": "Yes",
@@ -52,9 +50,7 @@ LOGPROB = {
 }
 
 
-def _said(
-    name: str, content: str | None, finish: str = "stop", reasoning: str | None = None, **body: Any
-) -> Body:
+def _said(name: str, content: str | None, finish: str = "stop", reasoning: str | None = None, **body: Any) -> Body:
     value = chat_body(content, finish_reason=finish, **{"usage": USED, **body})
     return Body(name, dumps(value), content, finish, reasoning)
 

@@ -64,9 +64,7 @@ def error(status: int, body: object = None, *headers: tuple[str, str]) -> Step:
     return json_reply(error_body(f"status {status}") if body is None else body, status, *headers)
 
 
-def error_body(
-    message: str, code: object = None, type_: object = "error", **extra: object
-) -> dict[str, object]:
+def error_body(message: str, code: object = None, type_: object = "error", **extra: object) -> dict[str, object]:
     """OpenAI's error object."""
     return {"error": {"message": message, "type": type_, "param": None, "code": code, **extra}}
 
@@ -152,9 +150,7 @@ def gzipped(step: Step) -> Step:
 def gzip_bomb(mebibytes: int = 1024) -> Step:
     """A valid gzip stream of zeros: about a thousandth of the size it unpacks to."""
     head, block, tail = _bomb(mebibytes)
-    return Step(
-        headers=(*JSON_TYPE, ("Content-Encoding", "gzip")), body=(head, Repeat(block, mebibytes), tail)
-    )
+    return Step(headers=(*JSON_TYPE, ("Content-Encoding", "gzip")), body=(head, Repeat(block, mebibytes), tail))
 
 
 @lru_cache

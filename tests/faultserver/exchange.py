@@ -38,9 +38,7 @@ async def _read_body(wire: Wire, headers: dict[str, str]) -> bytes:
     return b"".join(pieces)
 
 
-async def answer(
-    wire: Wire, request: Request, step: Step, ledger: Ledger, elsewhere: str, notify: Callable[[], None]
-) -> None:
+async def answer(wire: Wire, request: Request, step: Step, ledger: Ledger, elsewhere: str, notify: Callable[[], None]) -> None:
     """Sends what `step` says, and notes how far it came; `notify` is called before each pause."""
     sent, complete = 0, False
     try:

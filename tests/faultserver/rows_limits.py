@@ -45,9 +45,7 @@ def _waits() -> list[Fault]:
         told("H2", "", "Retry-After as an HTTP-date", limited(DATE, ("Retry-After", "{date+2}")), 1.9),
         told("H2", "late-clock", "HTTP-date of a server an hour behind", limited(*skewed), 1.9),
         told("H2", "early-clock", "HTTP-date of a server an hour ahead", limited(*ahead), 1.9),
-        told(
-            "H2", "no-date", "HTTP-date without a Date beside it", limited(("Retry-After", "{date+2}")), 1.0
-        ),
+        told("H2", "no-date", "HTTP-date without a Date beside it", limited(("Retry-After", "{date+2}")), 1.0),
         told("H3", "", "retry-after-ms", limited(SOON), 0.05, 5.0),
         told("H3", "ms-wins", "retry-after-ms stands before Retry-After", limited(*both), 0.05, 8.0),
         told("H3", "reset", "reset headers alone: the longest holds", limited(*resets), 1.0),
@@ -101,9 +99,7 @@ def _no_money() -> list[Fault]:
     credit = error_body("Insufficient credits", 402)
     return [
         *(refused_for_good("H6", code, "429 with a billing code", quota(code)) for code in codes),
-        refused_for_good(
-            "H6", "spend-cap", "Anthropic's spend cap, a 429 without Retry-After", error(429, spend)
-        ),
+        refused_for_good("H6", "spend-cap", "Anthropic's spend cap, a 429 without Retry-After", error(429, spend)),
         Fault("H7", "insufficient_quota that is only tokens per minute", (tokens,), TOLD, needs=dashscope),
         Fault("H7", "the same of a server nobody knows: asked again", (tokens,), probed, "probe"),
         Fault("H7", "the same until the probes are used up", (), broke, "probe-refused", tokens),

@@ -40,9 +40,7 @@ def _choices() -> list[Fault]:
     nothing, blank = ok_chat(None), ok_chat("")
     return [
         *variants("P1", "choices", replies, RETRIED),
-        Fault(
-            "P1", "never any choices", (), EMPTY, "for-ever", ok_chat(choices=[]), needs={"max_attempts": 2}
-        ),
+        Fault("P1", "never any choices", (), EMPTY, "for-ever", ok_chat(choices=[]), needs={"max_attempts": 2}),
         *variants("P2", "no content", {"": nothing, "blank": blank, "missing": ok_chat(OMIT)}, RETRIED),
         Fault("P2", "never any content", (), EMPTY, "for-ever", nothing, needs={"max_attempts": 2}),
         Fault("P2", "null, not an object", (json_reply(None),), RETRIED, "null-reply"),
@@ -66,9 +64,7 @@ def _endings() -> list[Fault]:
         Fault("P5", "cut at max_tokens", (cut_json,), CUT, needs=JSON),
         Fault("P6", "all tokens went into thinking", (thought,), replace(CUT, flags=("Thinking",))),
         Fault("P7", "the answer stands among the thoughts", (), both, then=aside, needs={"max_attempts": 2}),
-        Fault(
-            "P8", "thoughts within the content", (ok_chat("<think>\nTwo and two.\n</think>\n\nFour."),), split
-        ),
+        Fault("P8", "thoughts within the content", (ok_chat("<think>\nTwo and two.\n</think>\n\nFour."),), split),
         Fault(
             "P8",
             "thoughts that never end",
@@ -104,9 +100,7 @@ def _tools_and_json() -> list[Fault]:
         *variants("P9", "tool calls, kept as they are", tools, ONCE),
         *(
             replace(fault, needs=JSON)
-            for fault in variants(
-                "P10", "JSON in wrapping", {name: ok_chat(text) for name, text in texts.items()}, ONCE
-            )
+            for fault in variants("P10", "JSON in wrapping", {name: ok_chat(text) for name, text in texts.items()}, ONCE)
         ),
         Fault("P10", "two objects", (), strict, "two", two, needs={**JSON, "max_attempts": 2}),
         Fault("P11", "a key twice", (ok_chat('{"a": 1, "a": 2}'),), Expect(flags=("duplicate",)), needs=JSON),

@@ -27,9 +27,7 @@ def siliconflow(status: int, code: int, message: str) -> Step:
 
 
 def _dashscope() -> list[Fault]:
-    wanted = error(
-        400, error_body("'messages' must contain the word 'json' in some form", None, "invalid_request")
-    )
+    wanted = error(400, error_body("'messages' must contain the word 'json' in some form", None, "invalid_request"))
     thinking = dashscope(
         400,
         "invalid_parameter_error",
@@ -62,14 +60,10 @@ def _dashscope() -> list[Fault]:
             needs={**DASHSCOPE, **ONE_BY_ONE},
         ),
         *(
-            Fault(
-                "Q3", "throttled, whatever the word", (dashscope(429, *words),), TOLD, name, needs=DASHSCOPE
-            )
+            Fault("Q3", "throttled, whatever the word", (dashscope(429, *words),), TOLD, name, needs=DASHSCOPE)
             for name, words in throttled.items()
         ),
-        refused_for_good(
-            "Q3", "", "the account is overdue", dashscope(400, "Arrearage", "Access denied, overdue")
-        ),
+        refused_for_good("Q3", "", "the account is overdue", dashscope(400, "Arrearage", "Access denied, overdue")),
         refused_for_good("Q3", "free-tier", "the free tier is used up", free),
         Fault(
             "Q3",
@@ -83,9 +77,7 @@ def _dashscope() -> list[Fault]:
 
 
 def _deepseek() -> list[Fault]:
-    late = replace(
-        ok_chat("Hello"), body=(b"\n\n", Pause(0.01), b"\n\n", *ok_chat("Hello").body), framing="chunked"
-    )
+    late = replace(ok_chat("Hello"), body=(b"\n\n", Pause(0.01), b"\n\n", *ok_chat("Hello").body), framing="chunked")
     blank = Step(body=as_parts(b"\n" * 12), framing="chunked")
     shed = then(Step(body=as_parts(b"\n" * 4), framing="close"), "fin")
     alive = STREAMS["deepseek"]

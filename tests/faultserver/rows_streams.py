@@ -60,10 +60,7 @@ def _streams() -> list[Fault]:
             "short",
             body=STREAM,
         ),
-        *(
-            replace(fault, body=STREAM)
-            for fault in variants("H28", "an error within the stream", shapes, RETRIED)
-        ),
+        *(replace(fault, body=STREAM) for fault in variants("H28", "an error within the stream", shapes, RETRIED)),
         Fault("H29", "comments and blank frames", (STREAMS["openrouter"].step(),), whole, body=STREAM),
         Fault("H29", "fields nobody knows", (STREAMS["odd-fields"].step(),), whole, "fields", body=STREAM),
         Fault("H30", "chunks with empty choices", (STREAMS["azure"].step(),), whole, body=STREAM),

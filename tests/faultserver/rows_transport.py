@@ -84,9 +84,7 @@ def _cut_bodies() -> list[Fault]:
             "salvage-chunked",
         ),
         Fault("H17", "closed early, and nothing says so", (cut(closed, 50, of="body"),), RETRIED),
-        Fault(
-            "H17", "closed before the first byte of the body", (cut(closed, 0, of="body"),), RETRIED, "empty"
-        ),
+        Fault("H17", "closed before the first byte of the body", (cut(closed, 0, of="body"),), RETRIED, "empty"),
         Fault(
             "H18",
             "a reused connection ends unanswered",
@@ -150,9 +148,7 @@ def _tls_and_time() -> list[Fault]:
             needs={**BRIEF, "trust": True},
         ),
         Fault("H23", "one byte at a time", (drip(CHAT, 1, 0.05, "body"),), RETRIED, needs=BRIEF),
-        Fault(
-            "H23", "the head one byte at a time", (drip(CHAT, 1, 0.05, "head"),), RETRIED, "head", needs=BRIEF
-        ),
+        Fault("H23", "the head one byte at a time", (drip(CHAT, 1, 0.05, "head"),), RETRIED, "head", needs=BRIEF),
         Fault("H23", "only white space", (white,), RETRIED, "blank", needs={"idle_s": 0.5}),
         Fault(
             "H23",
@@ -167,9 +163,7 @@ def _tls_and_time() -> list[Fault]:
 
 
 def _elsewhere_and_size() -> list[Fault]:
-    led = Expect(
-        "connection", ("bad_response", "not_found"), (1, 3), (69,), pending=True, flags=("localhost",)
-    )
+    led = Expect("connection", ("bad_response", "not_found"), (1, 3), (69,), pending=True, flags=("localhost",))
     page = framed(replace(gzip_bomb(512), headers=(("Content-Encoding", "gzip"),)), "close")
     flood = replace(sse([]), body=(Repeat(b"data: " + dumps(chunk({"content": "x" * 9000})) + b"\n\n"),))
     return [

@@ -112,9 +112,7 @@ def _hosted() -> list[Stream]:
         "model": "",
     }
     thinking = said("Greet", "ing.", key="reasoning_content")
-    growing = [
-        chunk({"content": text}, usage=used(12, done)) for done, text in enumerate(("Hel", "lo"), start=1)
-    ]
+    growing = [chunk({"content": text}, usage=used(12, done)) for done, text in enumerate(("Hel", "lo"), start=1)]
     return [
         _stream("openai", [ROLE, *said("Hel", "lo", obfuscation="x"), STOP, LAST, DONE]),
         _stream("azure", [chunk(None, **filters), ROLE, *said("Hel", "lo"), STOP, LAST, DONE]),

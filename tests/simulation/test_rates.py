@@ -78,3 +78,13 @@ def test_rpm_and_tpm_are_reached_and_not_passed() -> None:
     for trace in (by_requests, by_tokens):
         assert violations(trace) == []
         assert trace.ended - trace.began < 180 * 1.05
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.1])
+def test_refusals_at_random_do_not_bring_the_pace_down(share: float) -> None:
+    """They come as often at any pace: no pace ends them, and a lower one would only be slower."""
+    plan = Plan(1, 6000, ServerModel(faults=(("429", share),)))
+    trace = run(plan)
+    assert {code for _, code in trace.records} == {None}
+    assert violations(trace) == []
+    assert trace.ended - trace.began < 3 * plan.items * plan.server.mean_latency_s / plan.cap

@@ -43,7 +43,7 @@ def test_a_line_is_said_or_a_command_or_nothing(typed: str, entry: object) -> No
     [
         ("temperature=0", ("temperature", 0)),
         ("temperature 0.5", ("temperature", 0.5)),
-        ("stop=[\"a\", \"b\"]", ("stop", ["a", "b"])),
+        ('stop=["a", "b"]', ("stop", ["a", "b"])),
         ("model=qwen/qwen3=x", ("model", "qwen/qwen3=x")),
         ("stop a=b", ("stop", "a=b")),
         ("user 007", ("user", "007")),

@@ -1,5 +1,5 @@
 """What each reply means: one row per line of the retry table, per signal of the classification, per "
- "shape of error."""
+"shape of error."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from batchllm.types import Kind, Reply, Verdict
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 E, K = ErrorCode.__members__, Kind.__members__
-ANSWER = {"id": "x", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}],
-    "usage": {}}
+ANSWER = {"id": "x", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {}}
 QUOTA_TEXT = "You exceeded your current quota, please check your plan and billing details."
 
 
@@ -32,16 +31,14 @@ def err(message: str = "m", code: Any = None, type: Any = None, **more: Any) -> 
 
 
 def judged(
-    status: int, body: Any = None, headers: dict[str, str] | None = None, by: str = "",
-        raw: bytes | None = None
+    status: int, body: Any = None, headers: dict[str, str] | None = None, by: str = "", raw: bytes | None = None
 ) -> Verdict | None:
     data = raw if raw is not None else b"" if body is None else dumps(body)
     return classify(Reply(status, headers or {}, data, 1.0), body, provider(by).rules if by else (), now=NOW)
 
 
 def google(text: str, **violation: str) -> list[dict[str, Any]]:
-    details = [{"@type": "google.rpc.QuotaFailure", "violations": [violation]},
-        {"@type": "RetryInfo", "retryDelay": "46s"}]
+    details = [{"@type": "google.rpc.QuotaFailure", "violations": [violation]}, {"@type": "RetryInfo", "retryDelay": "46s"}]
     return [{"error": {"code": 429, "message": text, "status": "RESOURCE_EXHAUSTED", "details": details}}]
 
 
@@ -240,10 +237,10 @@ TABLE: list[tuple[str, str, int, Any, dict[str, str], str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("by", "status", "body", "headers", "kind", "code"), [row[1:] for row in TABLE],
-    ids=[row[0] for row in TABLE])
-def test_each_refusal_means(by: str, status: int, body: Any, headers: dict[str, str], kind: str,
-    code: str) -> None:
+@pytest.mark.parametrize(
+    ("by", "status", "body", "headers", "kind", "code"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_each_refusal_means(by: str, status: int, body: Any, headers: dict[str, str], kind: str, code: str) -> None:
     verdict = judged(status, body, headers, by)
     assert verdict is not None
     assert (verdict.kind, verdict.code) == (K[kind], E[code]), verdict.message
@@ -447,8 +444,11 @@ def test_a_redirect_stops_and_names_the_host_only(location: str, named: str) -> 
         ("parameter.enable_thinking must be set to false for non-streaming calls", "STOP", "stream = true"),
         ("This model only support stream mode, please enable the stream parameter", "STOP", "enable_thinking = false"),
         ("Json mode response is not supported when enable_thinking is true", "STOP", "enable_thinking = false"),
-        ("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.", "FINAL",
-         'the word "json"'),
+        (
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+            "FINAL",
+            'the word "json"',
+        ),
     ],
 )
 def test_known_400s_name_their_fix(message: str, kind: str, fix: str) -> None:

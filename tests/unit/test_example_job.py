@@ -91,9 +91,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "issuer": {"name": "Brakmoor Fahrzeugteile GmbH", "tax_id": "DE999999999"},
         "issue_date": "2025-02-03",
         "due_date": "2025-03-05",
-        "line_items": [
-            {"description": "Montagepaste", "quantity": 6, "unit_price": eur(4.95), "total": eur(29.7)}
-        ],
+        "line_items": [{"description": "Montagepaste", "quantity": 6, "unit_price": eur(4.95), "total": eur(29.7)}],
         "grand_total": eur(1089.68),
         "summary": "Brakmoor berechnet dem Autohaus Bremsenteile.",
     },

@@ -108,9 +108,7 @@ async def test_endless_steps_end_when_the_client_leaves_or_the_server_stops(step
         async with connected(server.base_url) as (_, writer):
             writer.write(request_bytes())
             await server.until(lambda: len(server.requests) == 1)
-        await server.until(
-            lambda: server.connections[0].ended in ("client", "hang") and server.in_flight == 0
-        )
+        await server.until(lambda: server.connections[0].ended in ("client", "hang") and server.in_flight == 0)
         async with connected(server.base_url) as (_, writer):
             writer.write(request_bytes())
             await server.until(lambda: len(server.requests) == 2)
@@ -146,9 +144,7 @@ async def test_requests_are_recorded_with_their_place() -> None:
 @bounded
 async def test_chunked_requests_are_read_whole() -> None:
     async with fs.FaultServer(fs.then(OK, "fin")) as server, connected(server.base_url) as (reader, writer):
-        writer.write(
-            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
-        )
+        writer.write(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n[1\r\n1\r\n]\r\n0\r\n\r\n")
         assert await reader.read() == OK_BYTES
         assert server.requests[0].json == [1]
 

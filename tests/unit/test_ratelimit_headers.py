@@ -14,8 +14,7 @@ from batchllm.ratelimit_headers import _KNOWN, read_limits
 from batchllm.types import Limits
 
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
-PLAIN = {f"x-header-{i}": "value" for i in range(12)} | {"content-type": "application/json",
-    "x-request-id": "r"}
+PLAIN = {f"x-header-{i}": "value" for i in range(12)} | {"content-type": "application/json", "x-request-id": "r"}
 OPENAI = {
     "x-ratelimit-limit-requests": "10000", "x-ratelimit-remaining-requests": "9999",
     "x-ratelimit-reset-requests": "6ms",
@@ -65,8 +64,7 @@ def test_each_dialect_is_read(headers: dict[str, str], limits: Limits | None) ->
 
 
 def test_a_reset_that_names_a_time_needs_a_date() -> None:
-    headers = {"anthropic-ratelimit-requests-remaining": "1",
-        "anthropic-ratelimit-requests-reset": "2026-01-02T12:00:30Z"}
+    headers = {"anthropic-ratelimit-requests-remaining": "1", "anthropic-ratelimit-requests-reset": "2026-01-02T12:00:30Z"}
     assert read_limits(headers) == Limits(requests_remaining=1)
     dated = {**headers, "date": "Fri, 02 Jan 2026 12:00:00 GMT"}
     assert read_limits(dated) == Limits(requests_remaining=1, requests_reset_s=30.0)
@@ -75,8 +73,7 @@ def test_a_reset_that_names_a_time_needs_a_date() -> None:
 @given(st.dictionaries(st.sampled_from(sorted(_KNOWN)), st.text("0123456789.-smh") | st.text()))
 def test_no_header_makes_it_raise(headers: dict[str, str]) -> None:
     limits = read_limits(headers, NOW)
-    assert limits is None or all(value is None or value >= 0 for value in (limits.requests_limit,
-        limits.tokens_reset_s))
+    assert limits is None or all(value is None or value >= 0 for value in (limits.requests_limit, limits.tokens_reset_s))
 
 
 def test_it_is_cheap_on_the_hot_path() -> None:

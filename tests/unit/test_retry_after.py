@@ -59,8 +59,7 @@ def test_an_absurd_retry_after_says_nothing(text: str) -> None:
     assert server_wait({"retry-after-ms": text}, None, NOW) is None
 
 
-@pytest.mark.parametrize("text", ["100000000000000000000", "9" * 30, "99999999",
-    "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("text", ["100000000000000000000", "9" * 30, "99999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_wait_beyond_a_year_is_cut_to_one(text: str) -> None:
     assert server_wait({"retry-after": text}, None, NOW) == LONGEST_S
 
@@ -70,8 +69,7 @@ def test_a_wait_beyond_a_year_is_cut_to_one(text: str) -> None:
     [
         ("Please retry in 46s.", 46.0),
         ("Please retry in 46.573837912s.", 46.573837912),
-        ("Rate limit reached for m: Limit 6000, Used 5, Requested 7. Please try again in 11.955s. Visit x",
-         11.955),
+        ("Rate limit reached for m: Limit 6000, Used 5, Requested 7. Please try again in 11.955s. Visit x", 11.955),
         ("Please try again in 6m0s.", 360.0),
         ("Please try again in 1h2m3.5s", 3723.5),
         ("try again in 823ms", 0.823),

@@ -32,6 +32,7 @@ def test_no_setting_starts_nothing() -> None:
         ("transformers serve --port {port}", "transformers"),
         ("/usr/local/bin/llama-server -m x.gguf --port {port}", "llamacpp"),
         ("python -m sglang.launch_server --model-path m --port {port}", "sglang"),
+        ("env OLLAMA_HOST=127.0.0.1:{port} ollama serve", "ollama"),
         ("lmdeploy serve api_server m --server-port {port}", "lmdeploy"),
         ("./mine --port {port}", "custom"),
     ],

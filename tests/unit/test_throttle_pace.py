@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -122,3 +123,43 @@ def test_its_growth_doubles_with_each_clean_step() -> None:
     assert grown == pytest.approx(sorted(grown))
     assert grown[-1] == pytest.approx(1 + BOLDEST)
     assert WARY < BOLD < BOLDEST
+
+
+def refused_at_random(server: Server, share: float, seconds: float) -> None:
+    """A server without a limit that refuses this share, whatever the pace."""
+    chance, end, next_at = random.Random(1), server.now + seconds, server.now
+    while server.now < end:
+        server.now += 0.001
+        if server.now < next_at or (server.pace.rate is not None and server.pace.wait(server.now) > 0):
+            continue
+        next_at = server.now + 0.01
+        server.count += 1
+        if server.now >= server.pace.watch_at:
+            server.pace.sent(server.now, server.count)
+        if chance.random() < share:
+            server.pace.refused(server.now, server.now, server.count, 0.0)
+        else:
+            server.accepted += 1
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
+def test_refusals_at_random_are_found_out_to_be_noise(share: float) -> None:
+    server = Server(1.0, 1.0)
+    refused_at_random(server, 0.0, 2)
+    refused_at_random(server, share, 120)
+    assert server.pace.noise == pytest.approx(share, rel=0.9)
+    accepted = server.accepted
+    refused_at_random(server, share, 60)
+    assert server.accepted - accepted > 60 * 100 * (1 - share) * 0.6
+
+
+def test_behind_noise_a_true_limit_is_still_found() -> None:
+    server = Server(1.0, 1.0)
+    refused_at_random(server, 0.0, 2)
+    refused_at_random(server, 0.1, 120)
+    server.rate, server.burst, server.level = 20.0, 20.0, 20.0
+    server.run(60, offered=100)
+    accepted, refused = server.accepted, server.refused
+    server.run(120, offered=100)
+    assert (server.accepted - accepted) / 120 > 0.9 * 20
+    assert (server.refused - refused) < 0.6 * (server.accepted - accepted)

@@ -76,9 +76,7 @@ NAMES = st.sampled_from(
             Usage(105, 3, 108, 100, None),
             id="a gateway before anthropic: the prompt is whole",
         ),
-        pytest.param(
-            {"prompt_tokens": 4.0, "completion_tokens": 2.0}, Usage(4, 2, 6, None, None), id="integral floats"
-        ),
+        pytest.param({"prompt_tokens": 4.0, "completion_tokens": 2.0}, Usage(4, 2, 6, None, None), id="integral floats"),
         pytest.param({"prompt_tokens": 4, "total_tokens": 9}, Usage(4, 5, 9), id="completion follows"),
         pytest.param({"completion_tokens": 5, "total_tokens": 9}, Usage(4, 5, 9), id="prompt follows"),
         pytest.param({"prompt_tokens": 4, "total_tokens": 4}, Usage(4, None, 4), id="no proof of zero"),

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from batchllm.validation import find_json
 
 SURROGATE = "\ud800"
-scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -88,9 +86,7 @@ def test_integers_beyond_64_bits_stay_exact():
     assert find_json('{"id": 123456789012345678901234567890}').value == {"id": 123456789012345678901234567890}
 
 
-@pytest.mark.parametrize(
-    "text", ['{"a": "\\ud800"}', f'{{"a": "{SURROGATE}"}}', f'So: {{"a": "{SURROGATE}"}}.']
-)
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', f'{{"a": "{SURROGATE}"}}', f'So: {{"a": "{SURROGATE}"}}.'])
 def test_lone_surrogates_are_accepted(text):
     assert find_json(text).value == {"a": SURROGATE}
 

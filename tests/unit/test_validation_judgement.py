@@ -62,8 +62,7 @@ def test_judging_and_complaining_never_raise(text):
 
 def test_the_complaint_names_the_places_and_what_to_do():
     assert complaint([Problem("a.0", "too small"), Problem("", "even")], "{}") == (
-        "Your answer does not fit what was asked:\n- a.0: too small\n- even\n"
-        "Answer with the corrected JSON object only."
+        "Your answer does not fit what was asked:\n- a.0: too small\n- even\nAnswer with the corrected JSON object only."
     )
     assert complaint([Problem("", "the answer is empty")], "").startswith("Your answer was empty:")
 

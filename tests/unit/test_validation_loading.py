@@ -48,8 +48,7 @@ def test_the_rule_of_another_model_does_not_apply(folder):
 
 def test_a_rule_without_annotation_applies_to_every_model(folder):
     (folder / "bare.py").write_text(
-        "from pydantic import BaseModel\nclass A(BaseModel):\n    x: int\n"
-        "def validate(obj):\n    return 'no'\n"
+        "from pydantic import BaseModel\nclass A(BaseModel):\n    x: int\ndef validate(obj):\n    return 'no'\n"
     )
     assert load_schema("bare.py:A", folder).validate({"x": 1})[1] == [Problem("", "no")]
 

@@ -68,9 +68,7 @@ def strict_of(properties: dict[str, Any]) -> dict[str, Any]:
 
 class TestModel:
     def test_parsed_is_json_under_the_names_asked_for(self):
-        parsed, problems = from_model(Order).validate(
-            {"no": "7", "day": "2024-02-29", "items": [{"quantity": 2}], "extra": 1}
-        )
+        parsed, problems = from_model(Order).validate({"no": "7", "day": "2024-02-29", "items": [{"quantity": 2}], "extra": 1})
         assert problems == []
         assert parsed == {
             "no": "7",
@@ -81,9 +79,7 @@ class TestModel:
         }
 
     def test_problems_have_dotted_paths(self):
-        parsed, problems = from_model(Order).validate(
-            {"no": "7", "day": "tomorrow", "items": [{"quantity": 0}]}
-        )
+        parsed, problems = from_model(Order).validate({"no": "7", "day": "tomorrow", "items": [{"quantity": 0}]})
         assert parsed is None
         assert [problem.path for problem in problems] == ["day", "items.0.quantity"]
         assert problems[1].message == "Input should be greater than or equal to 1"
@@ -155,9 +151,7 @@ class TestModel:
             def __str__(self) -> str:
                 raise RuntimeError
 
-        assert from_model(raising(MuteError())).validate({"x": 1})[1] == [
-            Problem("", "the validator failed: MuteError")
-        ]
+        assert from_model(raising(MuteError())).validate({"x": 1})[1] == [Problem("", "the validator failed: MuteError")]
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError()])
     def test_what_stops_the_task_passes(self, error):

@@ -10,7 +10,8 @@ CSS = """
 --wash:#6cb2d326;--good:#74bd94;--warn:#d9a54d;--bad:#e08476;--calm:#7d8a90;--badge:#262d30}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI","Noto Sans",sans-serif;
--webkit-text-size-adjust:100%}
+-webkit-text-size-adjust:100%;overflow-wrap:break-word}
+.body p,.example p,.group bdi{overflow-wrap:anywhere;min-width:0}
 main{max-width:1080px;margin:0 auto;padding:40px 24px 64px}
 h1,h2,h3,p,dl,dd,figure,pre{margin:0}
 h1{font-size:28px;line-height:1.2;font-weight:650;letter-spacing:-.01em;overflow-wrap:anywhere}
@@ -31,7 +32,7 @@ h3{font-size:13px;font-weight:600;color:var(--soft);margin:0 0 10px}
 .card .value{font-size:24px;font-weight:620;letter-spacing:-.01em;font-variant-numeric:tabular-nums;line-height:1.35}
 .card .more{font-size:12.5px;color:var(--soft)}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:14px}
-.one{display:grid;gap:14px}
+.one{display:grid;grid-template-columns:minmax(0,1fr);gap:14px}
 .two+.troubles{margin-top:14px}.often{margin-bottom:14px}
 .whole{display:block;width:100%;height:10px;margin:26px 0 8px;border-radius:5px;overflow:hidden}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13px;color:var(--soft)}
@@ -85,7 +86,7 @@ summary:focus-visible,input:focus-visible,select:focus-visible{outline:2px solid
 .head{color:var(--soft);font-size:12.5px;border-bottom:1px solid var(--line)}.head .n{text-align:right}
 .row .id,.row .peek{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .row .peek{color:var(--soft)}.row .tag{font-size:12.5px}
-.row .body{padding:4px 16px 16px;display:grid;gap:10px}
+.row .body{padding:4px 16px 16px;display:grid;grid-template-columns:minmax(0,1fr);gap:10px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:14px}
 .pair>div{min-width:0}
 footer{margin-top:48px;font-size:13px;color:var(--soft)}

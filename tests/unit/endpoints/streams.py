@@ -51,9 +51,7 @@ def openai() -> Sample:
     """Text, then usage in a chunk without choices, then the marker; each chunk padded."""
     end = json.dumps(chunk(choice(finish="stop"), obfuscation="zzz"))
     events = [
-        event(
-            chunk(choice(role="assistant", content="", refusal=None), system_fingerprint="fp_1", usage=None)
-        ),
+        event(chunk(choice(role="assistant", content="", refusal=None), system_fingerprint="fp_1", usage=None)),
         event(chunk(choice(content="Grüß"), usage=None, obfuscation="x")),
         event(chunk(choice(content=" Gott 😀\u2028!"), usage=None)),
         event(end),
@@ -83,18 +81,10 @@ def reasoning() -> Sample:
     end = json.dumps(chunk({**choice(finish="stop"), "native_finish_reason": "STOP"}, usage=USAGE))
     events = [
         b": OPENROUTER PROCESSING\n\n",
-        event(
-            chunk(
-                choice(role="assistant", content=None, reasoning_content="Let me"), usage={"total_tokens": 9}
-            )
-        ),
+        event(chunk(choice(role="assistant", content=None, reasoning_content="Let me"), usage={"total_tokens": 9})),
         b": keep-alive\n\n\n",
         event(chunk(choice(content=None, reasoning_content=" see"), usage={"total_tokens": 10})),
-        event(
-            chunk(
-                choice(content="42", reasoning_content=None), provider="Somewhere", usage={"total_tokens": 11}
-            )
-        ),
+        event(chunk(choice(content="42", reasoning_content=None), provider="Somewhere", usage={"total_tokens": 11})),
         event(end),
     ]
     return _sample(CHAT, events, end.encode())
@@ -143,9 +133,7 @@ def marker() -> Sample:
 
 def error() -> Sample:
     """It breaks off with an error in the stream; nothing more is to come."""
-    end = json.dumps(
-        {"error": {"code": 502, "message": "provider went away"}, "choices": [choice(0, "error")]}
-    )
+    end = json.dumps({"error": {"code": 502, "message": "provider went away"}, "choices": [choice(0, "error")]})
     return _sample(CHAT, [event(chunk(choice(content="a"))), event(end)], end.encode())
 
 
@@ -161,9 +149,7 @@ def text() -> Sample:
     """Older completions."""
     head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m"}
     lists = {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": None, "text_offset": [0]}
-    end = json.dumps(
-        {**head, "choices": [{"index": 0, "text": "b", "finish_reason": "stop", "logprobs": lists}]}
-    )
+    end = json.dumps({**head, "choices": [{"index": 0, "text": "b", "finish_reason": "stop", "logprobs": lists}]})
     events = [
         event({**head, "choices": [{"index": 0, "text": "a", "finish_reason": None, "logprobs": lists}]}),
         event(end),
@@ -187,9 +173,7 @@ def response() -> Sample:
         event({"type": "response.created", "response": start}, "response.created"),
         event(added, "response.output_item.added"),
         event({"type": "response.output_text.delta", **place, "delta": "Hi"}, "response.output_text.delta"),
-        event(
-            {"type": "response.output_text.delta", **place, "delta": " there"}, "response.output_text.delta"
-        ),
+        event({"type": "response.output_text.delta", **place, "delta": " there"}, "response.output_text.delta"),
         event({"type": "response.output_item.done", "output_index": 0, "item": item}),
         event(end, "response.completed"),
     ]
@@ -218,6 +202,5 @@ def response_body(status: str, output: list[Any], **rest: Any) -> dict[str, Any]
 
 
 SAMPLES = {
-    make.__name__: make()
-    for make in (openai, azure, reasoning, several, tools, marker, error, unstreamed, text, response)
+    make.__name__: make() for make in (openai, azure, reasoning, several, tools, marker, error, unstreamed, text, response)
 }

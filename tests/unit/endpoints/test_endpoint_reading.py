@@ -44,9 +44,7 @@ def call(arguments: Any) -> dict[str, Any]:
         pytest.param(one(content="", tool_calls=[call("{}")]), "{}", None, "", id="one call is the answer"),
         pytest.param(one(content="hm", tool_calls=[call("{}")]), "hm", None, "", id="call beside text"),
         pytest.param(one(content=None, tool_calls=[call("")]), None, None, "", id="call without arguments"),
-        pytest.param(
-            one(content=None, tool_calls=[call({"a": 1})]), '{"a":1}', None, "", id="arguments object"
-        ),
+        pytest.param(one(content=None, tool_calls=[call({"a": 1})]), '{"a":1}', None, "", id="arguments object"),
         pytest.param(
             one("function_call", content=None, function_call={"name": "f", "arguments": "{}"}),
             "{}",
@@ -56,12 +54,8 @@ def call(arguments: Any) -> dict[str, Any]:
         ),
         pytest.param(one(content="", refusal="I cannot."), "", REFUSAL, "I cannot.", id="refusal"),
         pytest.param(one("content_filter", content=""), "", FILTER, "filter", id="filtered"),
-        pytest.param(
-            one("content_filter", content="par"), "par", FILTER, "filter", id="filtered in its midst"
-        ),
-        pytest.param(
-            one("content_filter: SAFETY", content=None), None, FILTER, "filter", id="filter with a reason"
-        ),
+        pytest.param(one("content_filter", content="par"), "par", FILTER, "filter", id="filtered in its midst"),
+        pytest.param(one("content_filter: SAFETY", content=None), None, FILTER, "filter", id="filter with a reason"),
         pytest.param(one("sensitive", content=""), "", FILTER, "filter", id="another word for it"),
         pytest.param(
             one("stop", {"content_filter_results": {"hate": {"filtered": True}}}, content=""),
@@ -79,18 +73,12 @@ def call(arguments: Any) -> dict[str, Any]:
             "Thinking used up",
             id="thought only",
         ),
-        pytest.param(
-            one("length", content="<think>hm"), "", CUT, "Thinking used up", id="thought only, in the content"
-        ),
+        pytest.param(one("length", content="<think>hm"), "", CUT, "Thinking used up", id="thought only, in the content"),
         pytest.param(one(content="<think>hm"), "", CUT, "Thinking", id="unclosed"),
         pytest.param(one(content="<think>hm</think>yes"), "yes", None, "", id="thought in the content"),
-        pytest.param(
-            one(content="", reasoning_content="42"), "", BAD, "inside the reasoning", id="all in reasoning"
-        ),
+        pytest.param(one(content="", reasoning_content="42"), "", BAD, "inside the reasoning", id="all in reasoning"),
         pytest.param(one("error", content="par"), "par", BAD, "gave up", id="gave up"),
-        pytest.param(
-            one(content=[{"type": "text", "text": "a"}, {"type": "image"}, "b"]), "ab", None, "", id="parts"
-        ),
+        pytest.param(one(content=[{"type": "text", "text": "a"}, {"type": "image"}, "b"]), "ab", None, "", id="parts"),
         pytest.param({"choices": None}, None, BAD, 'no "choices"', id="choices null"),
         pytest.param({}, None, BAD, 'no "choices"', id="choices missing"),
         pytest.param({"choices": []}, None, BAD, '"choices"', id="choices empty"),
@@ -162,9 +150,7 @@ CALL = {"type": "function_call", "name": "f", "arguments": '{"a":1}', "call_id":
         (response_body("failed", [], error={"code": "x", "message": "broke"}), None, BAD, "broke"),
         (response_body("cancelled", [said(text_part("a"))]), "a", BAD, "gave up"),
         (
-            response_body(
-                "incomplete", [said(text_part("a"))], incomplete_details={"reason": "max_output_tokens"}
-            ),
+            response_body("incomplete", [said(text_part("a"))], incomplete_details={"reason": "max_output_tokens"}),
             "a",
             CUT,
             "token limit",
@@ -244,9 +230,7 @@ VECTOR = {"index": 0, "embedding": [0.1, 0.2], "object": "embedding"}
         ("images/generations", {"data": [{"revised_prompt": "x"}]}, None, BAD),
     ],
 )
-def test_endpoints_with_a_list_of_results(
-    url: str, body: Any, usage: Usage | None, problem: ErrorCode | None
-) -> None:
+def test_endpoints_with_a_list_of_results(url: str, body: Any, usage: Usage | None, problem: ErrorCode | None) -> None:
     answer = endpoint_for(f"/v1/{url}").read(body)
     assert (answer.usage, answer.problem, answer.text) == (usage, problem, None)
 

@@ -13,9 +13,7 @@ from batchllm.types import Answer
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 USER = {"role": "user", "content": "How old?"}
 BODY = {"model": "m", "messages": [USER]}
-chat, responses, completions = (
-    endpoint_for(f"/v1/{name}") for name in ("chat/completions", "responses", "completions")
-)
+chat, responses, completions = (endpoint_for(f"/v1/{name}") for name in ("chat/completions", "responses", "completions"))
 
 
 @pytest.mark.parametrize(
@@ -181,22 +179,16 @@ def test_responses_are_asked_in_their_own_fields() -> None:
         {"role": "user", "content": "no"},
     ]
     call = {"type": "function_call_output", "output": "called"}
-    assert "called" in responses.prompt_text(
-        {"instructions": "a", "input": [USER, call], "tools": [{"b": "c"}]}
-    )
+    assert "called" in responses.prompt_text({"instructions": "a", "input": [USER, call], "tools": [{"b": "c"}]})
 
 
 def test_completions_are_asked_in_words() -> None:
     body = {"model": "m", "prompt": "How old?"}
     assert completions.check(body) is None
     assert completions.check({"model": "m", "prompt": ""}) is not None
-    assert completions.with_schema(body, "s", SCHEMA, "tool") == completions.with_schema(
-        body, "s", SCHEMA, "prompt"
-    )
+    assert completions.with_schema(body, "s", SCHEMA, "tool") == completions.with_schema(body, "s", SCHEMA, "prompt")
     assert instruction(SCHEMA) in completions.with_schema(body, "s", SCHEMA, "json_object")["prompt"]
-    assert (
-        completions.with_schema(body, "s", SCHEMA, "json_schema")["response_format"]["type"] == "json_schema"
-    )
+    assert completions.with_schema(body, "s", SCHEMA, "json_schema")["response_format"]["type"] == "json_schema"
     numbers = {"model": "m", "prompt": [1, 2, 3]}
     assert completions.with_schema(numbers, "s", SCHEMA, "prompt") == numbers
     again = completions.with_reask({"prompt": ["a"]}, Answer(text="b"), "c")["prompt"]

@@ -159,9 +159,9 @@ def test_tool_calls_without_an_index_are_told_apart_by_id_and_name() -> None:
         ("a", "f", "{}"),
         ("b", "g", "[]"),
     ]
-    assert calls(
-        {"id": "a", "function": {"name": "f", "arguments": "{"}}, {"function": {"arguments": "}"}}
-    ) == [("a", "f", "{}")]
+    assert calls({"id": "a", "function": {"name": "f", "arguments": "{"}}, {"function": {"arguments": "}"}}) == [
+        ("a", "f", "{}")
+    ]
     nameless = {"function": {"name": "f", "arguments": "{}"}}
     assert calls(nameless, nameless) == [("", "f", "{}"), ("", "f", "{}")]
 
@@ -188,9 +188,7 @@ def test_a_name_repeated_in_each_piece_is_said_once() -> None:
 def test_refusals_unknown_fields_and_parts_are_kept() -> None:
     body = chat(
         event(chunk(choice(refusal="I can", mood="grim", annotations=[{"a": 1}]))),
-        event(
-            chunk(choice(refusal="not", mood="fine", annotations=[{"a": 2}], audio={"id": "x", "data": "AA"}))
-        ),
+        event(chunk(choice(refusal="not", mood="fine", annotations=[{"a": 2}], audio={"id": "x", "data": "AA"}))),
         event(chunk(choice(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]))),
         event(chunk(choice(audio={"data": "BB"}, content=[{"type": "text", "text": "ok"}]))),
         event(chunk(choice(finish="stop"))),
