@@ -74,9 +74,9 @@ def _own_row(model: str, row: Mapping[str, float]) -> Price:
     try:
         return price_from(row)
     except KeyError as error:
-        raise ValueError(f'[prices."{model}"]: {error.args[0]} is missing') from None
+        raise ValueError(f'[prices] "{model}": {error.args[0]} is missing') from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f'[prices."{model}"]: {error}') from None
+        raise ValueError(f'[prices] "{model}": {error}') from None
 
 
 def _may_be_listed(base_url: str) -> bool:

@@ -68,7 +68,7 @@ class Settings(_Frozen):
         "auto", description="how a schema is asked for; auto: what the provider takes"
     )
     escalate: str | None = Field(None, description="a model that is asked once for what is still invalid after `reask`")
-    stream: bool | None = Field(None, description="stream answers; None: as the line says")
+    stream: bool | None = Field(None, description="stream answers; unset: as each line says")
     body: dict[str, Any] = Field(default_factory=dict, description="fields of every request whose line does not say otherwise")
     concurrency: int = Field(64, ge=1, le=100_000, description="at most so many requests in flight")
     rpm: float | None = Field(None, gt=0, description="at most so many requests a minute")
@@ -175,6 +175,8 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     if first["type"] == "extra_forbidden":
         return unknown_key(name, path, where)
     message = first["msg"].removeprefix("Value error, ")
+    if name == "until" and first["type"] == "string_pattern_mismatch":
+        message = "should be a time of day such as 06:30"
     return f"{where}: {name}: {message[:1].lower()}{message[1:]}" if path else f"{where}: {message}"
 
 

@@ -8,6 +8,7 @@ About a quarter of an hour on two cores; `--quick` takes one or two minutes and 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import multiprocessing
 import os
 import platform
@@ -50,7 +51,16 @@ class Size:
 
 SEED = 9000
 """Beyond those that the tests run."""
-QUICK = Size(0.05, 0.01, 5, 2, 2, 1, 1, 60, 20, 15, 10.0, 20_000)
+
+
+def scaled(share: float) -> Size:
+    """A part of everything that is chosen at random, and of what is exhaustive a seeded part below a tenth."""
+    full = Size()
+    whole = ("share", "steps", "large") if share >= 0.1 else ("steps",)
+    values = {one.name: getattr(full, one.name) for one in dataclasses.fields(full)}
+    made = {name: value if name in whole else type(value)(value * share) for name, value in values.items()}
+    return Size(**{name: max(value, 1) if isinstance(value, int) else value for name, value in made.items()})
+
 
 Task = tuple[str, str, tuple[object, ...]]
 """The row of the page it adds to, the function of `survival`, its arguments."""
@@ -72,7 +82,7 @@ def tasks(size: Size) -> Iterator[Task]:
     end = SEED + size.seeds
     yield from (("simulations", "simulations", (at, min(at + 250, end))) for at in range(SEED, end, 250))
     yield from (("catalogue", "catalogue", (at, at + 40)) for at in range(0, len(CATALOGUE), 40))
-    yield "catalogue", "security", ()
+    yield "key", "security", ()
     yield from (("cuts", "cuts", (kind,)) for kind in ("json", "streams"))
     yield "file limits", "limits", (size.limits,)
     yield from (("mutants", "mutants", (at, at + 4)) for at in range(0, len(MUTANTS), 4))
@@ -111,12 +121,15 @@ def machine() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a small share of everything")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of everything")
+    parser.add_argument(
+        "--share", metavar="X", type=float, default=1.0, help="of what is chosen at random, a part (default: 1)"
+    )
     parser.add_argument("--jobs", metavar="N", type=int, default=2, help="processes at once (default: 2)")
     parser.add_argument("--page", metavar="FILE", type=Path, help="what to write (docs/reliability.md, nothing if quick)")
     given = parser.parse_args()
     began = time.monotonic()
-    counts = measure(QUICK if given.quick else Size(), given.jobs)
+    counts = measure(scaled(0.05 if given.quick else given.share), given.jobs)
     target = given.page or (None if given.quick else ROOT / "docs/reliability.md")
     text = page(counts, time.monotonic() - began, machine())
     if target is not None:

@@ -92,7 +92,7 @@ def line(counts: Mapping[str, Count]) -> str:
         f"simulated hours {simulated.figures['hours']:,.0f}, {len(simulated.broken)} violations · "
         f"stateful steps {counts['histories'].tried:,}, {len(counts['histories'].broken)} broken promises · "
         f"inputs fuzzed {counts['inputs'].tried:,}, {len(counts['inputs'].broken)} crashes · "
-        f"key canary {canary.figures['canary hits']:.0f} leaks in {canary.figures['canary scenarios']:.0f} scenarios · "
+        f"key canary {canary.figures['canary hits']:.0f} leaks in {canary.figures['canary scenarios'] + counts['key'].tried:.0f} scenarios · "
         f"{_memory(counts['memory'])} · mutants killed {_held(mutants)}"
     )
 
@@ -126,8 +126,8 @@ def _rows(counts: Mapping[str, Count]) -> list[Row]:
             f"the whole pipeline over sockets, {figures['catalogue']['injections']:,.0f} requests, "
             "`tests/faultserver/catalogue.py`"),
         Row("the key in a file, on a screen or at another host",
-            f"{figures['catalogue']['canary hits']:.0f} of {figures['catalogue']['canary scenarios']:.0f}",
-            "a canary key in six forms, echoed, thrown, logged and redirected"),
+            f"{figures['catalogue']['canary hits']:.0f} of {figures['catalogue']['canary scenarios'] + counts['key'].tried:.0f}",
+            "a canary key in six forms: sent to every fault above, echoed, thrown, logged, redirected"),
         Row("replies cut short", f"{_held(counts['cuts'])}, {figures['cuts']['false successes']:.0f} taken for whole",
             "every recorded reply and stream at every byte, closed quietly and broken off"),
         Row("pool against a simulated endpoint",

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from batchllm.transports import TRANSPORTS
 from benchmarks import memory, resume, startup
 from benchmarks.compare import Comparison, compare
 from benchmarks.load import latency, simulator_rate
@@ -64,10 +65,15 @@ def _cpu(found: Comparison) -> str:
     )
 
 
+def _by_transport(name: str, found: Comparison) -> str:
+    return f"| {name} | {found.ratio.shown()} | {found.whole.shown()} | {found.ours_us.shown('{:.0f}')} |"
+
+
 def page(quick: bool) -> str:
     scale = 10 if quick else 1
     rounds = 2 if quick else 5
     cpu = [compare(20_000 // scale, rounds, cap) for cap in (64, 256)]
+    sent_by = {name: compare(20_000 // scale, rounds, 64, transport=name) for name in TRANSPORTS}
     mem = memory.measure(5_000, 200_000 // scale, 64)
     start = startup.measure(15)
     again = resume.measure(1_000_000 // scale)
@@ -80,6 +86,11 @@ def page(quick: bool) -> str:
             "| concurrency | ratio without the start | whole process | batchllm, µs | bare loop, µs | batchllm, requests/s |",
             "|---|---|---|---|---|---|",
             *map(_cpu, cpu),
+            "",
+            "By what sends (`--transport`, 64 in flight):\n",
+            "| transport | ratio without the start | whole process | batchllm, µs |",
+            "|---|---|---|---|",
+            *(_by_transport(name, one) for name, one in sent_by.items()),
             "",
             CUTS,
             f"## Memory (at most {ALLOWED_MEMORY} is wanted)\n",

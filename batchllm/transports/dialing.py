@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 from typing import TypeVar
 
 import aiohappyeyeballs
@@ -119,6 +120,8 @@ class _Names:
         self._asked: dict[tuple[str, int], asyncio.Task[Addresses]] = {}
 
     async def addresses(self, host: str, port: int) -> Addresses:
+        if (numeric := _numeric(host, port)) is not None:
+            return numeric
         key = host, port
         loop = asyncio.get_running_loop()
         known = self._known.get(key)
@@ -142,3 +145,13 @@ class _Names:
             return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         finally:
             del self._asked[host, port]
+
+
+def _numeric(host: str, port: int) -> Addresses | None:
+    """The address that a host in numbers is: no thread is needed to look it up."""
+    try:
+        family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return None
+    where = (host, port, 0, 0) if family == socket.AF_INET6 else (host, port)
+    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]

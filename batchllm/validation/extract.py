@@ -9,8 +9,8 @@ the longest wins, the first among equals: citations (`[1]`) and placeholders (`{
 a broken or cut-off one is no answer, it is a piece of one, and is not taken.
 
 Refused as JSON: `NaN`, `Infinity`, numbers beyond a double (`1e400`), integers of more digits than the
-interpreter reads, nesting deeper than `MAX_DEPTH`. Accepted: lone surrogates; repeated keys, the last one
-winning, with a flag. Every way takes time linear in the text.
+interpreter reads, nesting deeper than `MAX_DEPTH`. Accepted: lone surrogates; line feeds and other control
+characters in strings, which guided decoding lets through too; repeated keys, the last one winning, with a flag. Every way takes time linear in the text.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MAX_DEPTH = 200
 
 # What orjson reads otherwise than we want: it rounds integers beyond 64 bits and refuses lone surrogates.
 _NOT_FOR_ORJSON = re.compile(r"[0-9]{19}|[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 # A bracket that can open JSON: "{x, y}" and "[see below]" are punctuation.
 _OPENING = re.compile(r'\{(?=\s*["}])|\[(?=\s*(?:["{\[\]\-0-9]|true\b|false\b|null\b))')
@@ -109,7 +110,7 @@ def _read(text: str, path: str) -> Found | None:
     try:
         value = orjson.loads(text)
     except ValueError:
-        return None
+        return _read_slowly(text, path) if _CONTROL.search(text) else None
     pairs, depth = _measure(value)
     if depth > MAX_DEPTH:
         return None
@@ -127,7 +128,7 @@ def _read_slowly(text: str, path: str) -> Found | None:
         return value
 
     try:
-        value = json.loads(text, object_pairs_hook=pairs_hook, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=pairs_hook, parse_constant=_refuse, parse_float=_finite, strict=False)
     except (ValueError, RecursionError, MemoryError):
         return None
     return Found(value, path, repeated) if _measure(value)[1] <= MAX_DEPTH else None

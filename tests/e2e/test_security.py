@@ -21,6 +21,7 @@ import pytest
 from batchllm.configuration import load
 from batchllm.errors import JobError
 from batchllm.redaction import Redactor
+from batchllm.transports import TRANSPORTS, preferred
 from tests.e2e.commands import ROOT, Commands, Ended, environment, started
 from tests.e2e.trial import CANARY, canary_forms, leaks
 from tests.faultserver import (
@@ -185,12 +186,12 @@ def test_logging_says_nothing_of_the_key_x1(level: str, tmp_path: Path) -> None:
 
 def test_a_defect_of_ours_says_nothing_of_the_key_x1(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worst place for one: with the headers at hand, and their value in the exception's text."""
-    from batchllm.transports.aiohttp_transport import AiohttpTransport
+    module, _, name = TRANSPORTS[preferred()].partition(":")
 
     async def broken(self: Any, call: Any, feed: Any = None) -> Any:
         raise RuntimeError(f"cannot send {call.headers}")
 
-    monkeypatch.setattr(AiohttpTransport, "send", broken)
+    monkeypatch.setattr(f"{module}.{name}.send", broken)
     ended, _ = run_against(commands, echo, flags=("--log-level", "debug"))
     assert ended.code == 70
     clean(ended)
@@ -414,6 +415,7 @@ def test_few_suppliers_and_none_that_shipped_a_stealer_x17() -> None:
     needed = {re.split(r"[<>=;\[ ]", one)[0] for one in project["dependencies"]}
     assert needed <= {
         "aiohttp",
+        "genai-prices",  # of pydantic's makers; needs nothing that pydantic and openai do not bring
         "jsonlines",
         "jsonschema-rs",
         "openai",

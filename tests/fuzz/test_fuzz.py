@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchllm.item import Done, Item
+from batchllm.types import Reply, Request
+from tests.faultserver.bodies import BODIES
 from tests.fuzz import corpus
 from tests.fuzz.campaign import attempt, fuzz, fuzz_count, seeds_of
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS, TYPES, route
 
 EACH = 400
 NAMES = pytest.mark.parametrize("target", TARGETS)
@@ -59,6 +62,15 @@ def test_any_json_is_classified(target, value, seed):
 @given(data=st.binary(max_size=60), seed=st.integers(0, 99))
 def test_any_bytes_are_classified(target, data, seed):
     TARGETS[target](data, random.Random(seed))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_reply_is_read_whatever_type_it_says_it_is_of(kind):
+    item = Item(route(), Request(1, "a", "/v1/chat/completions", {"model": "m", "messages": []}, "0" * 32))
+    item.call(0.0)
+    step = item.received(Reply(200, {"content-type": kind}, BODIES["openai"].raw, 0.1), 1.0, 0.5)
+    assert isinstance(step, Done)
+    assert step.record.ok
 
 
 def test_the_same_seed_gives_the_same_input():

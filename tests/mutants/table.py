@@ -28,7 +28,6 @@ def _mutant(name: str, where: str, old: str, new: str, *tests: str) -> Mutant:
 SWEEPS = "tests/crash/test_sweeps.py::"
 KILLS = f"{SWEEPS}test_a_kill_at_the_entry_of_any_call_costs_at_most_what_was_in_flight"
 
-FAULTS = "tests/e2e/test_faults_http.py::test_a_fault_comes_to_what_the_catalogue_says"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -133,13 +132,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "            if reply.headers.get('content-type', '') != 'application/json':\n"
         "                raise ValueError\n"
         "            body = loads(reply.body)\n",
-        f"{FAULTS}[H15-text-plain]",
+        "tests/fuzz/test_fuzz.py::test_a_reply_is_read_whatever_type_it_says_it_is_of",
     ),
     _mutant(
         "wall clock",
         "engines", "            step = item.failed(error, now,",
         "            step = item.failed(error, __import__('time').time(),",
-        f"{FAULTS}[H19]", f"{FAULTS}[H10]",
+        "tests/crash/test_stateful.py::test_a_line_that_repeats_another_is_asked_all_the_same",
     ),
     _mutant(
         "quota always retried",

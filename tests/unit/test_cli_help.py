@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 
@@ -36,3 +38,20 @@ def test_a_key_cannot_be_given_on_the_command_line(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ended:
         build_parser(["run"]).parse_args(["run", "job.jsonl", "--api-key", "sk-secret"])
     assert ended.value.code == 2
+
+
+def examples(name: str, text: str) -> list[list[str]]:
+    """The commands a help text shows, without what stands behind them in brackets, and without the shell's part."""
+    text = text.replace("\\\n", " ")
+    found = re.findall(r"(?:^|\| )\s*batchllm +(" + name + r" .*)$", text.partition("example")[2], re.M)
+    return [shlex.split(re.split(r"  +[(#]| [<>|] ", line)[0]) for line in found]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_example_of_the_help_is_a_command_that_is_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser([name, "--help"]).parse_args([name, "--help"])
+    shown = examples(name, capsys.readouterr().out)
+    assert shown
+    for argv in shown:
+        build_parser(argv).parse_args(argv)

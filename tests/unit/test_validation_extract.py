@@ -148,3 +148,10 @@ def test_any_value_in_a_fence_is_found(value, before, after, indent):
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4) | st.lists(values, max_size=4), words, words)
 def test_any_object_or_array_between_words_is_found(value, before, after):
     assert find_json(f"So {before} {json.dumps(value)} {after}.").value == value
+
+
+@pytest.mark.parametrize("text", ['{"a": "one\ntwo\ttab"}', '```json\n{"a": "one\ntwo\ttab"}\n```', 'So: {"a": "one\ntwo\ttab"}.'])
+def test_control_characters_in_strings_are_taken_as_they_stand(text):
+    found = find_json(text)
+    assert found is not None
+    assert found.value == {"a": "one\ntwo\ttab"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from batchllm.reports.html import charts
-from batchllm.reports.html.figures import count, duration
+from batchllm.reports.html.figures import count, counted, duration
 from batchllm.reports.html.markup import Markup, el
 from batchllm.tally import Histogram
 
-BINS = 44
+MOST_BINS = 44
 _SHARES = ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))
 
 
@@ -21,11 +21,12 @@ def distribution(times: Histogram, what: str) -> Markup | None:
     low, high = math.log(values[0][0] * 0.98), math.log(values[-1][0] * 1.02)
     if high - low < 0.5:
         low, high = low - 0.3, high + 0.3
-    width = (high - low) / BINS
-    bins = [0] * BINS
+    many = min(MOST_BINS, 8 + round(1.5 * math.sqrt(times.count)))
+    width = (high - low) / many
+    bins = [0] * many
     for value, number in values:
-        bins[min(BINS - 1, int((math.log(value) - low) / width))] += number
-    edges = [math.exp(low + width * at) for at in range(BINS + 1)]
+        bins[min(many - 1, int((math.log(value) - low) / width))] += number
+    edges = [math.exp(low + width * at) for at in range(many + 1)]
     titles = [f"{duration(edges[at])} to {duration(edges[at + 1])}: {number:,}" for at, number in enumerate(bins)]
     top = charts.nice(max(bins))
     known = [(name, found) for share, name in _SHARES if (found := times.percentile(share)) is not None]
@@ -39,7 +40,7 @@ def distribution(times: Histogram, what: str) -> Markup | None:
     numbers = [el("span", name, " ", el("b", duration(value)), class_="none") for name, value in known]
     return el(
         "div",
-        el("h3", f"{what} · {count(times.count)} requests"),
+        el("h3", f"{what} · {counted(times.count, 'request')}"),
         picture,
         el("p", numbers, class_="legend note"),
         class_="panel",

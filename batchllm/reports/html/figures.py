@@ -19,6 +19,11 @@ def count(value: float | None) -> str:
     return NONE
 
 
+def counted(number: int, noun: str) -> str:
+    """1 line · 2 lines."""
+    return f"{count(number)} {noun}" + ("" if number == 1 else "s")
+
+
 def money(dollars: float | None) -> str:
     """Two places from a dollar on, else three significant ones."""
     if dollars is None:

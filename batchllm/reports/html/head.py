@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from batchllm.reports.html import charts
-from batchllm.reports.html.figures import count, duration, moment, money, rate, share
+from batchllm.reports.html.figures import count, counted, duration, moment, money, rate, share
 from batchllm.reports.html.fold import Picture
 from batchllm.reports.html.markup import Markup, el
 
@@ -53,7 +53,7 @@ def _state(picture: Picture) -> tuple[str, str]:
         reason = str(ended.get("reason") or "stopped") if isinstance(ended, dict) else "cut off, or still at work"
         return f"Not finished: {reason}", _WARN
     if counts["failed"]:
-        return f"Finished; {count(counts['failed'])} lines failed", _BAD if counts["failed"] > counts["answered"] else _WARN
+        return f"Finished; {counted(counts['failed'], 'line')} failed", _BAD if counts["failed"] > counts["answered"] else _WARN
     return "Every line is answered", _GOOD
 
 

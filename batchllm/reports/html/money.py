@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchllm.reports.html import charts
-from batchllm.reports.html.figures import NONE, count, money
+from batchllm.reports.html.figures import NONE, count, counted, money
 from batchllm.reports.html.fold import Picture
 from batchllm.reports.html.markup import Markup, el
 
@@ -37,9 +37,15 @@ def _money(picture: Picture) -> Markup:
     rows = [("All attempts that were billed", money(cost), count(picture.words.totals.usage["total_tokens"]))]
     if rejected.attempts:
         wasted = money(rejected.cost_usd) if rejected.cost_usd else NONE
-        rows.append((f"of these {count(rejected.attempts)} whose answer was rejected", wasted, count(rejected.tokens)))
+        rows.append(
+            (
+                f"of these {counted(rejected.attempts, 'answer')} that {'was' if rejected.attempts == 1 else 'were'} rejected",
+                wasted,
+                count(rejected.tokens),
+            )
+        )
     if unseen:
-        rows.append((f"{count(unseen)} attempts may have been billed unseen", "unknown", NONE))
+        rows.append((f"{counted(unseen, 'attempt')} may have been billed unseen", "unknown", NONE))
     body = [
         el("tr", el("td", what), el("td", dollars, class_="n"), el("td", tokens, class_="n")) for what, dollars, tokens in rows
     ]

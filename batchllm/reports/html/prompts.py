@@ -12,7 +12,8 @@ from batchllm.reports.html.rows import CLIP, Row
 from batchllm.sources.raw_lines import raw_lines
 from batchllm.types import Json
 
-MAX_LINE = 1 << 26
+MAX_LINE = 1 << 22
+"""A longer line is shown without its prompt."""
 
 
 def add_prompts(rows: Iterable[Row], job: Json) -> bool:

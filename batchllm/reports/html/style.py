@@ -83,7 +83,7 @@ summary:focus-visible,input:focus-visible,select:focus-visible{outline:2px solid
 .row[hidden]{display:none}
 .row>summary,.head{display:grid;grid-template-columns:4.5em minmax(7em,13em) minmax(0,1fr) 5em 5em 6em;gap:14px;padding:7px 16px;font-size:13.5px}
 .row>summary:hover{background:var(--wash)}
-.head{color:var(--soft);font-size:12.5px;border-bottom:1px solid var(--line)}.head .n{text-align:right}
+.head span{font-size:12.5px}.head{color:var(--soft);border-bottom:1px solid var(--line)}.head .n{text-align:right}
 .row .id,.row .peek{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .row .peek{color:var(--soft)}.row .tag{font-size:12.5px}
 .row .body{padding:4px 16px 16px;display:grid;grid-template-columns:minmax(0,1fr);gap:10px}

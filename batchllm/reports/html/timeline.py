@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from batchllm.reports.html import charts
-from batchllm.reports.html.figures import duration, rate
+from batchllm.reports.html.figures import count, duration, rate
 from batchllm.reports.html.markup import Markup, el
 from batchllm.types import Json
 
@@ -68,7 +68,7 @@ def _in_flight(points: list[dict[str, float]]) -> Markup:
     picture = charts.frame(drawn, [f"{top:g}", f"{top / 2:g}", "0"], _clock(xs[-1]), about, low=True)
     said = [el("span", "in flight", class_="accent"), el("span", "limit of the throttle")]
     if most:
-        said.append(el("span", f"told to wait, at most {round(most)} in {duration(edges[1] - edges[0])}", class_="warn"))
+        said.append(el("span", f"told to wait: {count(totals['refused'][-1])} in all", class_="warn"))
     return el("div", el("h3", "Requests in flight"), picture, el("p", said, class_="legend note"), class_="panel")
 
 
