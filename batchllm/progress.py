@@ -28,13 +28,13 @@ LAST_WORD_S = 1.0
 """How long the end of a run waits for a terminal to take the last drawing."""
 
 
-def figures(run: Run) -> dict[str, str]:
-    """What a bar or a line says beside done and total."""
+def figures(run: Run, failed: int) -> dict[str, str]:
+    """What a bar or a line says beside done and total; `failed` counts earlier runs too, as done does."""
     tally, pool = run.tally, run.pool
     wall = max(time.monotonic() - run.started, 1e-6)
     tokens = tally.usage.total_tokens or (tally.usage.prompt_tokens or 0) + (tally.usage.completion_tokens or 0)
     shown = {
-        "failed": str(tally.failed + run.survey.bad_count),
+        "failed": str(failed),
         "in flight": f"{pool.in_flight}/{pool.throttle.limiter.limit}" if pool else "0",
         "retries": str(sum(tally.retries.values())),
         "tokens": tqdm.format_sizeof(tokens) if tokens else "0",
@@ -65,12 +65,13 @@ class Bar:
             smoothing=0.05,
         )
         self._initial = self._bar.n
+        self._failed = before["failed"]
 
     def draw(self) -> None:
         try:
             tally = self._run.tally
             self._bar.n = self._initial + tally.done + tally.failed
-            shown = figures(self._run)
+            shown = figures(self._run, self._failed + tally.failed)
             del shown["req/s"]  # the bar has its own, of late
             self._bar.set_postfix_str(", ".join(f"{value} {name}" for name, value in shown.items()), refresh=False)
             self._bar.refresh()
@@ -103,7 +104,7 @@ class Lines:
         wall = max(time.monotonic() - run.started, 1e-6)
         left = run.pending / (done / wall) if done else None
         eta = f", ETA {tqdm.format_interval(left)}" if left is not None else ""
-        shown = ", ".join(f"{value} {name}" for name, value in figures(run).items())
+        shown = ", ".join(f"{value} {name}" for name, value in figures(run, index["failed"]).items())
         return f"{time.strftime('%H:%M:%S')} {index['completed']}/{index['total']} done, {shown}{eta}"
 
 

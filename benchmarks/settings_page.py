@@ -1,6 +1,6 @@
 """Writes docs/settings.md out of the settings themselves.
 
-    python -m benchmarks.settings_page
+python -m benchmarks.settings_page
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def page() -> str:
             plain.append(_row(name, field))
     parts = [HEAD, TABLE, *plain]
     for name, model in tables:
-        parts += [f"\n## [{name}]\n\n{model.__doc__}\n", TABLE, *(_row(key, field) for key, field in model.model_fields.items())]
+        parts += [
+            f"\n## [{name}]\n\n{model.__doc__}\n",
+            TABLE,
+            *(_row(key, field) for key, field in model.model_fields.items()),
+        ]
     return "".join(parts)
 
 

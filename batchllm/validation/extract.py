@@ -9,8 +9,9 @@ the longest wins, the first among equals: citations (`[1]`) and placeholders (`{
 a broken or cut-off one is no answer, it is a piece of one, and is not taken.
 
 Refused as JSON: `NaN`, `Infinity`, numbers beyond a double (`1e400`), integers of more digits than the
-interpreter reads, nesting deeper than `MAX_DEPTH`. Accepted: lone surrogates; line feeds and other control
-characters in strings, which guided decoding lets through too; repeated keys, the last one winning, with a flag. Every way takes time linear in the text.
+interpreter reads, nesting deeper than `MAX_DEPTH`. Accepted: lone surrogates; control characters in strings, which
+guided decoding lets through too; repeated keys, the last one winning, with a flag. Every way takes time linear in the
+text.
 """
 
 from __future__ import annotations

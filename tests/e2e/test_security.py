@@ -416,7 +416,7 @@ def test_few_suppliers_and_none_that_shipped_a_stealer_x17() -> None:
     assert needed <= {
         "aiohttp",
         "genai-prices",  # of pydantic's makers; needs nothing that pydantic and openai do not bring
-        "jsonlines",
+        "httptools",  # of uvloop's makers
         "jsonschema-rs",
         "openai",
         "orjson",

@@ -150,7 +150,9 @@ def test_any_object_or_array_between_words_is_found(value, before, after):
     assert find_json(f"So {before} {json.dumps(value)} {after}.").value == value
 
 
-@pytest.mark.parametrize("text", ['{"a": "one\ntwo\ttab"}', '```json\n{"a": "one\ntwo\ttab"}\n```', 'So: {"a": "one\ntwo\ttab"}.'])
+@pytest.mark.parametrize(
+    "text", ['{"a": "one\ntwo\ttab"}', '```json\n{"a": "one\ntwo\ttab"}\n```', 'So: {"a": "one\ntwo\ttab"}.']
+)
 def test_control_characters_in_strings_are_taken_as_they_stand(text):
     found = find_json(text)
     assert found is not None
