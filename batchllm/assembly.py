@@ -241,7 +241,7 @@ def _transport_name(settings: Settings) -> str:
     if settings.transport != "httptools":
         return preferred() if settings.transport == "auto" and plain_proxy else "aiohttp"
     if preferred() != "httptools":
-        raise JobError(ExitCode.USAGE, "transport 'httptools' needs the package of that name: pip install 'batchllm[fast]'")
+        raise JobError(ExitCode.USAGE, "transport 'httptools' needs the package of that name: pip install httptools")
     if not plain_proxy:
         raise JobError(ExitCode.USAGE, "transport 'httptools' speaks to http:// proxies only; leave transport out for this one")
     return "httptools"
