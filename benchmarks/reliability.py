@@ -129,9 +129,10 @@ def main() -> int:
     parser.add_argument("--page", metavar="FILE", type=Path, help="what to write (docs/reliability.md, nothing if quick)")
     given = parser.parse_args()
     began = time.monotonic()
-    counts = measure(scaled(0.05 if given.quick else given.share), given.jobs)
+    size = scaled(0.05 if given.quick else given.share)
+    counts = measure(size, given.jobs)
     target = given.page or (None if given.quick else ROOT / "docs/reliability.md")
-    text = page(counts, time.monotonic() - began, machine())
+    text = page(counts, time.monotonic() - began, machine(), size.share, size.errors)
     if target is not None:
         target.write_text(text)
     print(text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.survival import Count
 from tests.faultserver.catalogue import CATALOGUE, NOT_FROM_A_SERVER
+from tests.fuzz.targets import TARGETS
 
 HEAD = """\
 # Reliability
@@ -69,9 +70,11 @@ class Row:
         return f"| {self.what} | {self.held} | {self.how} |\n"
 
 
-def page(counts: Mapping[str, Count], seconds: float, machine: str) -> str:
+def page(counts: Mapping[str, Count], seconds: float, machine: str, share: float, errors: float) -> str:
+    """`share` of what is listed exhaustively and of the disk's errors was tried, by a seeded choice."""
     rows = "".join(map(str, _rows(counts)))
-    measured = f"\nMeasured in {seconds / 60:.0f} minutes ({machine}).\n"
+    chosen = f"of the points of a kind {share:.0%} were tried, of the disk's errors a seeded {errors:.0%}"
+    measured = f"\nMeasured in {seconds / 60:.0f} minutes ({machine}); {chosen}.\n"
     return f"{HEAD}\n{line(counts)}\n{MEANS}{TABLE_HEAD}{rows}{measured}{_broken(counts)}{CANNOT}{LIMITS}"
 
 
@@ -133,12 +136,12 @@ def _rows(counts: Mapping[str, Count]) -> list[Row]:
         Row("pool against a simulated endpoint",
             f"{_held(counts['simulations'])} runs, {simulated['hours']:,.0f} hours",
             f"{simulated['requests']:,.0f} requests for {simulated['items']:,.0f} lines, {simulated['hints']:,.0f} waits "
-            "asked for and kept; thirteen promises on each run, `batchllm/testing/trace.py`"),
+            "asked for and kept; {len(CHECKS)} promises on each run, `batchllm/testing/trace.py`"),
         Row("whole lives of a folder", f"{_held(counts['histories'])} steps",
             f"{lives.get('histories', 0):,.0f} histories of runs, deaths, power cuts, full disks, signals, second runs, "
             "edited and grown jobs and changed settings; every promise after every step, `tests/crash/test_stateful.py`"),
         Row("foreign bytes", f"{_held(counts['inputs'])}",
-            f"recorded input bent at random, twelve readers, slowest {figures['inputs']['worst seconds']:.2f} s, `tests/fuzz`"),
+            f"recorded input bent at random, {len(TARGETS)} readers, slowest {figures['inputs']['worst seconds']:.2f} s, `tests/fuzz`"),
         Row("memory", _memory(counts["memory"]), "the real command at two sizes of job, `benchmarks/memory.py`"),
         Row("known mistakes put in on purpose", f"{_held(counts['mutants'])} noticed",
             "a copy of the package with each, `tests/mutants`"),
