@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batchllm.testing.trace import CHECKS
 from benchmarks.survival import Count
 from tests.faultserver.catalogue import CATALOGUE, NOT_FROM_A_SERVER
 from tests.fuzz.targets import TARGETS
@@ -136,7 +137,7 @@ def _rows(counts: Mapping[str, Count]) -> list[Row]:
         Row("pool against a simulated endpoint",
             f"{_held(counts['simulations'])} runs, {simulated['hours']:,.0f} hours",
             f"{simulated['requests']:,.0f} requests for {simulated['items']:,.0f} lines, {simulated['hints']:,.0f} waits "
-            "asked for and kept; {len(CHECKS)} promises on each run, `batchllm/testing/trace.py`"),
+            f"asked for and kept; {len(CHECKS)} promises on each run, `batchllm/testing/trace.py`"),
         Row("whole lives of a folder", f"{_held(counts['histories'])} steps",
             f"{lives.get('histories', 0):,.0f} histories of runs, deaths, power cuts, full disks, signals, second runs, "
             "edited and grown jobs and changed settings; every promise after every step, `tests/crash/test_stateful.py`"),

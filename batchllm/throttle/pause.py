@@ -9,6 +9,8 @@ AT_LEAST = 5
 FIRST_S = 5.0
 """The first wait, however long the server says: whoever met the refusal keeps to that, but many servers overstate it."""
 UNTOLD_MAX_S = 60.0
+TRUSTED = 5
+"""Knocks at a server's own hint that may be refused before the wait grows beyond the hint."""
 KNOCK_S = 0.5
 """Refusals come at once and answers do not: a knock that was not refused by then has been let in."""
 
@@ -21,12 +23,13 @@ class MajorityPause:
     before the door closed do not count.
     """
 
-    __slots__ = ("_before", "_bound", "_knocked_at", "_outcomes", "_refusals", "closed_at", "still_closed", "until")
+    __slots__ = ("_before", "_bound", "_kept", "_knocked_at", "_outcomes", "_refusals", "closed_at", "still_closed", "until")
 
     def __init__(self) -> None:
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=4096)
         self._refusals = self._before = 0
         self._bound = FIRST_S
+        self._kept = 0
         self.closed_at = float("-inf")
         self.still_closed = False
         self._knocked_at: float | None = None
@@ -71,13 +74,21 @@ class MajorityPause:
         self._add(now, refused=True)
         if self.still_closed:
             self._bound *= 2
+            self._kept += 1
         elif len(self._outcomes) < AT_LEAST or self._refusals * 2 <= len(self._outcomes) + self._before:
             return False
         else:
-            self._bound = FIRST_S
-        self._bound = min(self._bound, hint or UNTOLD_MAX_S)
+            self._bound, self._kept = FIRST_S, 0
+        self._bound = min(self._bound, self._most(hint))
         self._close(now)
         return True
+
+    def _most(self, hint: float) -> float:
+        """The longest wait for this hint. One that was kept and met another refusal was too short: some servers charge
+        what they refuse, and a knock at just their pace would be refused for ever."""
+        if not hint:
+            return UNTOLD_MAX_S
+        return hint if self._kept < TRUSTED else max(hint, min(UNTOLD_MAX_S, hint * 2 ** min(self._kept - TRUSTED + 1, 10)))
 
     def _close(self, now: float) -> None:
         self.closed_at, self.still_closed, self._knocked_at = now, True, None
