@@ -1,4 +1,4 @@
-"""Arguments of the commands that read and write tables: `build`, `export`, `jsonl`, and of `run` on a table."""
+"""Arguments of the commands that read and write tables: `build`, `export`, and of `run` on a table."""
 
 from __future__ import annotations
 
@@ -92,9 +92,3 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("it has to be 1 or more")
     return value
-
-
-def jsonl(parser: argparse.ArgumentParser) -> None:
-    from batchllm.cli import jsonl_arguments
-
-    jsonl_arguments.fill(parser)

@@ -1,0 +1,45 @@
+"""Arguments of the commands that take an output folder: `status`, `report`, `verify`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from batchllm.cli import groups
+
+
+def status(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example:\n  batchllm status outputs/extract"
+    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    parser.add_argument("--json", action="store_true", help="print it as one line of JSON on stdout")
+
+
+def report(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "examples:\n  batchllm report outputs/extract                      (writes outputs/extract/report.html)\n"
+        "  batchllm report outputs/extract -o /tmp/extract.html\n"
+        "  batchllm report outputs/model-a outputs/model-b      (two runs side by side, in comparison.html)\n\n"
+        "The page is one file, opens without a network and loads nothing. Its path is printed.\n\n"
+        "exit codes: 0 written · 65 no run was made into this folder · 74 the page could not be written"
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    parser.add_argument(
+        "other", type=Path, nargs="?", metavar="DIR", help="another one, to compare: what changed from the first to this"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write the page")
+
+
+def verify(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "examples:\n  batchllm verify jobs/extract.jsonl outputs/extract\n"
+        "  batchllm verify job.jsonl vllm-output.jsonl           (results of another tool, in the Batch API's form)\n"
+        "  batchllm verify job.jsonl output.jsonl errors.jsonl   (files that belong together)\n\n"
+        "exit codes: 0 proved · 1 refuted, with a list of what does not hold · 65 damaged or unreadable ·\n"
+        "  75 --repair while a run is at work"
+    )
+    groups.job(parser)
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="DIR | FILE", help="an output folder, or Batch output files of any tool"
+    )
+    parser.add_argument("--repair", action="store_true", help="move damaged lines aside, so that a run asks for them again")
+    parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")

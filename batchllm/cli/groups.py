@@ -1,0 +1,79 @@
+"""Groups of arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def job(parser: argparse.ArgumentParser) -> None:
+    about = "one request per line; a sidecar JOB.toml may hold its settings; - reads standard input"
+    parser.add_argument("job", type=Path, metavar="JOB.jsonl", help=about)
+
+
+def endpoint(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("endpoint")
+    group.add_argument("--provider", metavar="NAME", help="a known endpoint (`batchllm providers`), or one of your [providers]")
+    group.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; "
+        "with --provider: that provider's habits at another address",
+    )
+    group.add_argument(
+        "--serve",
+        metavar="COMMAND",
+        help='start a server for this command and stop it with it, e.g. "vllm serve MODEL --port {port}"',
+    )
+    group.add_argument("--serve-timeout", type=float, metavar="S", help="seconds until it has to answer (default 600)")
+    group.add_argument(
+        "--api-key-env", metavar="VAR", help="the environment variable that holds the key (never the key itself)"
+    )
+    group.add_argument("--model", metavar="M", help="the model of lines that name none")
+    group.add_argument("--proxy", metavar="URL", help="an HTTP proxy; the environment's proxy variables are not read")
+    about = "what sends the requests (default auto: the cheapest that is installed)"
+    group.add_argument("--transport", choices=("auto", "aiohttp", "httptools"), help=about)
+
+
+def answers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("answers")
+    group.add_argument("--schema", metavar="FILE.py:Model | FILE.json", help="check each answer against this schema")
+    group.add_argument(
+        "--structured", choices=("auto", "json_schema", "json_object", "tool", "prompt"), help="how the schema is asked for"
+    )
+    group.add_argument("--reask", type=int, metavar="N", help="times to ask again with what was wrong (default 1)")
+    group.add_argument("--escalate", metavar="MODEL", help="ask this model once for what is still invalid after that")
+    group.add_argument(
+        "--stream", action=argparse.BooleanOptionalAction, default=None, help="stream answers: for long ones behind gateways"
+    )
+
+
+def media(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("beyond text")
+    group.add_argument("--media-root", metavar="DIR", help="lines may name images and sound in this folder (none otherwise)")
+    group.add_argument("--image-max-px", type=int, metavar="N", help="shrink local images to N pixels at their longest side")
+    group.add_argument("--pack", type=int, metavar="N", help="send N lines of embeddings in one request (default 1)")
+
+
+def pace(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("pace")
+    group.add_argument("-c", "--concurrency", type=int, metavar="N", help="at most N requests in flight (default 64)")
+    group.add_argument("--rpm", type=float, metavar="N", help="at most N requests a minute")
+    group.add_argument("--tpm", type=float, metavar="N", help="at most N tokens a minute, prompt and answer")
+    group.add_argument("--max-attempts", type=int, metavar="N", help="attempts a line may spend on errors (default 6)")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds one request may take in all (default 900)")
+    group.add_argument("--until", metavar="HH:MM", help="begin nothing new after this time; exit 75 if lines are left")
+    group.add_argument(
+        "--max-cost", type=float, metavar="USD", help="spend no more than this in all runs into the folder together"
+    )
+    about = "tokens to reckon with for an answer whose line sets no limit (for --max-cost)"
+    group.add_argument("--assume-max-tokens", type=int, metavar="N", help=about)
+
+
+def output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--quiet", action="store_true", help="no progress and no closing table; errors still show")
+    group.add_argument("--json", action="store_true", help="print the summary as one line of JSON on stdout")
+    group.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="warning", help="(default: warning)"
+    )
