@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from batchllm.books import Books
 from batchllm.budget import Budget
 from batchllm.endings import Endings
 from batchllm.engines.exchange import Outlet
@@ -29,7 +30,7 @@ from batchllm.journal.storage import Storage, write_whole
 from batchllm.pack import packed
 from batchllm.preflight import Preflight
 from batchllm.protocols import Transport
-from batchllm.records import Record, failure_line, usage_from
+from batchllm.records import Record, failure_line
 from batchllm.reports.summary import Facts, earlier_series, summary
 from batchllm.route import Route
 from batchllm.series import Point, Series, joined
@@ -40,7 +41,6 @@ from batchllm.sources.raw_lines import open_job
 from batchllm.steps import Asked, Done
 from batchllm.strictjson import dumps
 from batchllm.survey import Survey, bad_lines, sha256, survey
-from batchllm.tally import Tally, fields_of
 from batchllm.throttle import Throttle
 from batchllm.types import Json, Request
 from batchllm.unbounded import Unbounded
@@ -74,7 +74,8 @@ class Run:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.tally = Tally()
+        self.books = Books()
+        self.tally = self.books.tally
         self.series = Series()
         self.pool: LocalPool | None = None
         self.notices: list[str] = []
@@ -129,8 +130,8 @@ class Run:
             self.survey.index,
             frozenset(accepted),
             retry_failed=settings.retry_failed,
-            spent=self._spent_before,
-            failed=self._failed_before,
+            spent=self.books.earlier,
+            failed=self.books.failed_earlier,
         )
         self._replayed.read(parts.folder)
         self.tally.skipped = self.survey.index.count(State.DONE, State.FAILED)
@@ -167,37 +168,6 @@ class Run:
                 "--on-change rerun asks everything again, --on-change keep keeps them, -o names another folder",
             )
         return [digest]
-
-    def _spent_before(self, record: Json) -> None:
-        """Count what earlier runs were billed: records by their last attempt, every other attempt by its own note."""
-        facts = record.get("batchllm")
-        if not isinstance(facts, dict):
-            self._count_note(record)
-            return
-        billed = facts.get("billed", "yes")
-        if billed == "maybe":
-            self.tally.outcome_unknown += 1
-        if billed != "yes":
-            return
-        cost, rejected_cost = facts.get("cost_usd"), facts.get("rejected_cost_usd")
-        self.tally.earlier(
-            usage_from(facts.get("usage")),
-            usage_from(facts.get("rejected_usage")),
-            None if cost is None else cost - (rejected_cost or 0.0),
-            rejected=record.get("error") is not None,
-        )
-
-    def _failed_before(self, line: int, record: Json) -> None:
-        error = record.get("error") or {}
-        self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
-        self.tally.add_problems(record.get("fields", ()))
-
-    def _count_note(self, note: Json) -> None:
-        if note.get("billed") == "yes":
-            self.tally.add_usage(usage_from(note.get("usage")), rejected="turn" not in note)
-            self.tally.add_cost(note.get("cost_usd"))
-        elif note.get("billed") == "maybe":
-            self.tally.outcome_unknown += 1
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -259,48 +229,24 @@ class Run:
         """What one request came to, usually one line's record: to the journal first and only then into the books."""
         for one in step.records:
             self._keep(one, item)
-        record, tally = step.record, self.tally
-        tally.requests += 1
-        tally.latency.add(record.facts["latency_s"])
-        self._count_stream(record.facts)
-        if item.last.billed == "yes":
-            tally.add_usage(item.last.usage, rejected=not record.ok)
-            tally.add_cost(item.last.cost_usd)
-        elif item.last.billed == "maybe":
-            tally.outcome_unknown += 1
+        self.books.done(step, item)
         self._sample()
 
     def _keep(self, record: Record, item: Asked) -> None:
-        tally = self.tally
         assert self._journal is not None
         if record.ok:
             self._journal.result(record.to_json())
             self.survey.index.set(record.line, State.DONE)
-            tally.done += 1
-            tally.answered_by(record.facts.get("model") or item.request.body.get("model"))
         else:
             self._journal.attempt(failure_line(record))
             self.survey.index.set(record.line, State.FAILED)
-            tally.failed += 1
-            tally.add_failure(str(record.code), record.line, record.custom_id, record.message)
-            tally.add_problems(fields_of(record.facts))
-
-    def _count_stream(self, facts: Json) -> None:
-        ttft = facts["ttft_s"]
-        if ttft is None:
-            return
-        self.tally.ttft.add(ttft)
-        if facts["tokens_per_s"] is not None:
-            self.tally.token_rate.add(facts["tokens_per_s"])
+        self.books.record(record, item.request.body.get("model"))
 
     def _note(self, note: Json, item: Asked) -> None:
         """An attempt that did not become a record: why, the wait, what it was billed; or a turn of a conversation."""
         assert self._journal is not None
         self._journal.attempt(dumps(note) + b"\n")
-        self.tally.requests += 1
-        if "turn" not in note:
-            self.tally.retries[note["code"]] += 1
-        self._count_note(note)
+        self.books.note(note)
         self._sample()
 
     def _sample(self, *, last: bool = False) -> None:

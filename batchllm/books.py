@@ -1,0 +1,85 @@
+"""The books of a run: what each record and note adds to its totals, in this run and from earlier ones. Pure."""
+
+from __future__ import annotations
+
+from batchllm.records import Record, usage_from
+from batchllm.steps import Asked, Done
+from batchllm.tally import Tally, fields_of
+from batchllm.types import NO_USAGE, Json
+
+
+class Books:
+    """Counts into one `Tally`: records by their last attempt, every other attempt by its own note."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    # -- what earlier runs left ------------------------------------------------------------------------------------
+
+    def earlier(self, record: Json) -> None:
+        """What a record or note of an earlier run was billed."""
+        facts = record.get("batchllm")
+        if not isinstance(facts, dict):
+            self._bill(record)
+            return
+        billed = facts.get("billed", "yes")
+        if billed == "maybe":
+            self.tally.outcome_unknown += 1
+        if billed != "yes":
+            return
+        cost, rejected_cost = facts.get("cost_usd"), facts.get("rejected_cost_usd")
+        rejected = facts.get("rejected_usage")
+        self.tally.earlier(
+            usage_from(facts.get("usage")),
+            NO_USAGE if rejected is None else usage_from(rejected),
+            None if cost is None else cost - (rejected_cost or 0.0),
+            rejected=record.get("error") is not None,
+        )
+
+    def failed_earlier(self, line: int, record: Json) -> None:
+        """A line that failed for good in an earlier run, and stays so."""
+        error = record.get("error") or {}
+        self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
+        self.tally.add_problems(record.get("fields", ()))
+
+    # -- what this run adds ----------------------------------------------------------------------------------------
+
+    def done(self, step: Done, item: Asked) -> None:
+        """The request that a step ended: its time, and what its last attempt was billed."""
+        tally, facts = self.tally, step.record.facts
+        tally.requests += 1
+        tally.latency.add(facts["latency_s"])
+        if facts["ttft_s"] is not None:
+            tally.ttft.add(facts["ttft_s"])
+            if facts["tokens_per_s"] is not None:
+                tally.token_rate.add(facts["tokens_per_s"])
+        if item.last.billed == "yes":
+            tally.add_usage(item.last.usage, rejected=not step.record.ok)
+            tally.add_cost(item.last.cost_usd)
+        elif item.last.billed == "maybe":
+            tally.outcome_unknown += 1
+
+    def record(self, record: Record, model: object) -> None:
+        """One line's end: an answer of `model`, or a failure."""
+        tally = self.tally
+        if record.ok:
+            tally.done += 1
+            tally.answered_by(record.facts.get("model") or model)
+        else:
+            tally.failed += 1
+            tally.add_failure(str(record.code), record.line, record.custom_id, record.message)
+            tally.add_problems(fields_of(record.facts))
+
+    def note(self, note: Json) -> None:
+        """An attempt that did not become a record, or a turn of a conversation."""
+        self.tally.requests += 1
+        if "turn" not in note:
+            self.tally.retries[note["code"]] += 1
+        self._bill(note)
+
+    def _bill(self, note: Json) -> None:
+        if note.get("billed") == "yes":
+            self.tally.add_usage(usage_from(note.get("usage")), rejected="turn" not in note)
+            self.tally.add_cost(note.get("cost_usd"))
+        elif note.get("billed") == "maybe":
+            self.tally.outcome_unknown += 1
