@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchllm.preflight_rules import Finding, Terms, findings, settings_findings, thinks_by_itself
-from batchllm.types import Request
+from batchllm.types import Json, Request
 
 __all__ = ["Finding", "Preflight", "Terms", "Warned", "findings", "settings_findings"]
 
@@ -63,6 +63,16 @@ class Preflight:
             return
         warned = self.warnings.setdefault(finding.rule, Warned(0, line, finding.message))
         warned.count += 1
+
+    def told(self) -> Json:
+        """The warnings so far, to be kept."""
+        warnings = {rule: [one.count, one.line, one.message] for rule, one in self.warnings.items()}
+        return {"furthest": self._furthest, "warnings": warnings}
+
+    def tell(self, told: Json) -> None:
+        """Go on from warnings that were kept."""
+        self._furthest = told["furthest"]
+        self.warnings = {rule: Warned(*one) for rule, one in told["warnings"].items()}
 
     def sentences(self) -> list[str]:
         """The warnings, one line each."""

@@ -34,13 +34,17 @@ class Survey:
 
 
 def survey(
-    lines: Iterable[Request | BadLine], limit: int | None = None, watch: Callable[[Request], None] | None = None
+    lines: Iterable[Request | BadLine],
+    limit: int | None = None,
+    watch: Callable[[Request], None] | None = None,
+    found: Survey | None = None,
 ) -> Survey:
-    """Read lines to the end. With `limit` only that many are part of the run; the rest is left alone.
+    """Read lines to the end. With `limit` only that many are part of the run; the rest is left alone. What was
+    `found` before is added to.
 
     A `custom_id` seen before makes the later line a bad one, naming the earlier.
     """
-    found = Survey()
+    found = found or Survey()
     for one in lines:
         if limit is not None and found.total >= limit:
             break

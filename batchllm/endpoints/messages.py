@@ -25,23 +25,27 @@ REASONING_PARTS = {
 
 def fault(messages: Any) -> str | None:
     """What is wrong with `messages`, in a sentence."""
-    if not isinstance(messages, list) or not messages:
+    if type(messages) is not list or not messages:
         return '"messages" must be a non-empty list of objects.'
-    sentences = (_message_fault(number, message) for number, message in enumerate(messages, 1))
-    return next((sentence for sentence in sentences if sentence), None)
+    for number, message in enumerate(messages, 1):
+        if sentence := _message_fault(number, message):
+            return sentence
+    return None
 
 
 def _message_fault(number: int, message: Any) -> str | None:
-    if not isinstance(message, dict):
+    if type(message) is not dict:
         return f"Message {number} must be an object with a role and a content."
-    if not isinstance(role := message.get("role"), str) or not role:
+    role, content = message.get("role"), message.get("content")
+    if type(role) is not str or not role:
         return f'Message {number} must have a "role" (a non-empty text).'
-    content = message.get("content")
+    if type(content) is str:
+        return None
     if content is None:
         return None if role == "assistant" else f'Message {number} ({role}) has no "content".'
-    if not isinstance(content, str | list):
+    if type(content) is not list:
         return f'The "content" of message {number} must be text or a list of parts.'
-    if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
+    if not all(type(part) is dict for part in content):
         return f'The "content" parts of message {number} must be objects.'
     return None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
+from hashlib import blake2b
 
 
 class State(IntEnum):
@@ -23,6 +25,14 @@ _WANTED = frozenset({int(State.PENDING), int(State.RETRY)})
 _STATES = tuple(State)
 
 
+PIECE = 1 << 20
+
+
+def _key(custom_id: str) -> int:
+    """64 bits that are the same in every process."""
+    return int.from_bytes(blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
 class JobIndex:
     """Lines by number and by `custom_id`.
 
@@ -31,7 +41,7 @@ class JobIndex:
     """
 
     def __init__(self) -> None:
-        self._ids = array("q", [0])
+        self._ids = array("Q", [0])
         self._digests = array("Q", [0])
         self._states = bytearray(1)
         self._slots = array("I", bytes(4 * 1024))
@@ -46,7 +56,7 @@ class JobIndex:
 
     def add(self, line: int, custom_id: str, digest: str, state: State = State.PENDING) -> int:
         """Enter a line; 0, or the number of the earlier line with the same `custom_id` (then nothing is entered)."""
-        key = hash(custom_id)
+        key = _key(custom_id)
         slot = self._slot(key)
         if self._slots[slot]:
             return self._slots[slot]
@@ -71,11 +81,16 @@ class JobIndex:
 
     def find(self, custom_id: str) -> int:
         """The line with this id; 0 if the job has none."""
-        return self._slots[self._slot(hash(custom_id))]
+        return self._slots[self._slot(_key(custom_id))]
 
     def same(self, line: int, digest: str) -> bool:
         """Whether the line's content is the one with this digest."""
         return self._digests[line] == int(digest[:16], 16)
+
+    @property
+    def digests(self) -> Sequence[int]:
+        """The first 64 bits of each line's digest, by line number; 0 for a line that is none."""
+        return self._digests
 
     def state(self, line: int) -> State:
         return _STATES[self._states[line]]
@@ -97,6 +112,52 @@ class JobIndex:
             found.append(at)
             at = self._states.find(state, at + 1)
         return found
+
+    # -- as bytes, to be kept -------------------------------------------------------------------------------------------
+
+    def pieces(self) -> Iterator[bytes]:
+        """Everything known of the lines, in order, a megabyte at a time."""
+        for column in self._columns():
+            view = memoryview(column).cast("B")
+            for at in range(0, len(view), PIECE):
+                yield bytes(view[at : at + PIECE])
+
+    def sizes(self) -> list[int]:
+        """Bytes in each column."""
+        return [memoryview(column).nbytes for column in self._columns()]
+
+    def check(self) -> str:
+        """A hash over all of it."""
+        digest = blake2b(digest_size=16)
+        for column in self._columns():
+            digest.update(memoryview(column))
+        return digest.hexdigest()
+
+    def _columns(self) -> tuple[array[int], array[int], bytearray, array[int]]:
+        return self._ids, self._digests, self._states, self._slots
+
+    @classmethod
+    def from_bytes(cls, read: Callable[[int], bytes], sizes: list[int], check: str) -> JobIndex:
+        """The index whose `pieces` `read` gives, with every line as it was when they were written.
+
+        Raises `ValueError` where they are not what they were.
+        """
+        index = cls()
+        index._ids, index._digests, index._slots = array("Q"), array("Q"), array("I")
+        index._states = bytearray()
+        takes: tuple[Callable[[bytes], None], ...] = (
+            index._ids.frombytes,
+            index._digests.frombytes,
+            index._states.extend,
+            index._slots.frombytes,
+        )
+        for take, size in zip(takes, sizes, strict=True):
+            for at in range(0, size, PIECE):
+                take(read(min(PIECE, size - at)))
+        if index.check() != check:
+            raise ValueError("not what was written")
+        index._used = len(index._slots) - index._slots.count(0)
+        return index
 
     def _extend(self, line: int) -> None:
         missing = line + 1 - len(self._states)

@@ -22,8 +22,12 @@ class JobFile:
         self._max = max_line_bytes
 
     def __iter__(self) -> Iterator[Request | BadLine]:
+        return self.since(0, 0)
+
+    def since(self, lines: int, offset: int) -> Iterator[Request | BadLine]:
+        """What stands behind so many lines, which end at this byte."""
         read = self._reader.read
-        for number, raw in self._lines():
+        for number, raw in self._lines((lines, offset)):
             yield read(number, raw)
 
     def pending(self, wanted: Callable[[int], bool], last_line: int) -> Iterator[list[Request]]:
@@ -45,7 +49,7 @@ class JobFile:
         if batch:
             yield batch
 
-    def _lines(self) -> Iterator[tuple[int, bytes | TooLong]]:
-        for number, raw in raw_lines(self.path, self._max):
+    def _lines(self, start: tuple[int, int] = (0, 0)) -> Iterator[tuple[int, bytes | TooLong]]:
+        for number, raw in raw_lines(self.path, self._max, start):
             if raw and not (type(raw) is bytes and raw.isspace()):
                 yield number, raw

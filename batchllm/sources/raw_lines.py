@@ -15,6 +15,15 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
+UNREADABLE = (EOFError, OSError, zlib.error)
+"""What reading a file raises that ends too soon, is no gzip or lies on a failing disk."""
+
+
+def unreadable(path: Path, line: int, error: Exception) -> JobError:
+    """The end of a run whose job cannot be read behind this line."""
+    return JobError(ExitCode.BAD_DATA, f"{path}: damaged after line {line}: {error}")
+
+
 class TooLong(int):
     """Stands for a line above the cap: the number of bytes it has, its content skipped."""
 
@@ -50,8 +59,8 @@ def raw_lines(path: Path, max_bytes: int, start: tuple[int, int] = (0, 0)) -> It
                 yield number, line
         except UnicodeError as error:
             raise JobError(ExitCode.BAD_DATA, f"{path} {error}") from None
-        except (EOFError, OSError, zlib.error) as error:
-            raise JobError(ExitCode.BAD_DATA, f"{path}: damaged after line {number}: {error}") from None
+        except UNREADABLE as error:
+            raise unreadable(path, number, error) from None
 
 
 def _split(file: BinaryIO, max_bytes: int, *, strip_bom: bool) -> Iterator[bytes | TooLong]:

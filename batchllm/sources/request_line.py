@@ -12,7 +12,7 @@ from batchllm.media_files import Media
 from batchllm.protocols import Endpoint
 from batchllm.sources.extras import KEYS, extras_of, first_messages, has_media, turns_of
 from batchllm.sources.raw_lines import TooLong
-from batchllm.strictjson import DEEPEST, canonical, loads, too_deep
+from batchllm.strictjson import DEEPEST, canonical, deep, loads
 from batchllm.types import BadLine, Extras, Json, Request
 from batchllm.validation import from_response_format, own_format
 
@@ -25,6 +25,7 @@ _FORBIDDEN = frozenset(
 )  # fmt: skip
 _CONTAINERS = frozenset({dict, list})
 _CONTENT = frozenset({"messages", "input", "prompt", "tools", "response_format", "text", "metadata", "documents"})
+_USUAL = frozenset({"messages", "model", "max_tokens", "temperature", "top_p", "seed", "stop", "stream", "response_format"})
 _PROMPTS = frozenset({"messages", "input", "prompt"})
 _PROMPT_FIELD = {
     "/v1/embeddings": "input", "/v1/moderations": "input", "/v1/responses": "input", "/v1/completions": "prompt",
@@ -66,7 +67,7 @@ class RequestLine:
                 raise LineError(f"the line is {raw:,} bytes long, above sizes.line")
             values = _parsed(raw)
             custom_id = _custom_id(values, custom_id)
-            request = self._request(number, custom_id, values, has_media(raw), again)
+            request = self._request(number, custom_id, values, raw, again)
             problem = None if again or self._fault is None else self._fault(request)
             if problem is not None:
                 raise LineError(problem)
@@ -74,7 +75,8 @@ class RequestLine:
         except LineError as error:
             return BadLine(number, custom_id, ErrorCode.INVALID_LINE, str(error))
 
-    def _request(self, number: int, custom_id: str, values: Json, media: bool, again: bool) -> Request:
+    def _request(self, number: int, custom_id: str, values: Json, raw: bytes, again: bool) -> Request:
+        media = has_media(raw)
         url = values.get("url", self._url)
         endpoint = self._endpoint(url)
         if values.get("method", "POST") != "POST":
@@ -100,7 +102,7 @@ class RequestLine:
             digest = blake2b(canonical(content), digest_size=16).hexdigest()
         except ValueError as error:
             raise LineError(str(error)) from None
-        return Request(number, custom_id, url, body, digest, _metadata(values), schema, extras)
+        return Request(number, custom_id, url, body, digest, _metadata(values, raw), schema, extras)
 
     def _extras(self, values: Json, body: Json, turns: tuple[str, ...], media: bool) -> Extras | None:
         try:
@@ -153,11 +155,13 @@ def _custom_id(values: Json, default: str) -> str:
     return custom_id
 
 
-def _metadata(values: Json) -> Json | None:
+def _metadata(values: Json, raw: bytes) -> Json | None:
     metadata = values.get("metadata")
-    if metadata is not None and type(metadata) is not dict:
+    if metadata is None:
+        return None
+    if type(metadata) is not dict:
         raise LineError("'metadata' must be an object")
-    if metadata is not None and too_deep(metadata):
+    if deep(raw, metadata):
         raise LineError(f"'metadata' is nested deeper than {DEEPEST} levels")
     return metadata
 
@@ -222,10 +226,14 @@ def _refuse_forbidden(body: Json) -> None:
             rest += [item for item in value if type(item) in _CONTAINERS]
             continue
         for key, item in value.items():
-            if key in _FORBIDDEN or (not key.islower() and key.lower().replace("-", "_") in _FORBIDDEN):
+            if key not in _USUAL and _forbidden(key):
                 raise LineError(f"'{key}' may not stand in a job line: the endpoint and its key come from the settings")
             if type(item) in _CONTAINERS and key not in _CONTENT:
                 rest.append(item)
+
+
+def _forbidden(key: str) -> bool:
+    return key in _FORBIDDEN or (not key.islower() and key.lower().replace("-", "_") in _FORBIDDEN)
 
 
 def _refuse_unsendable(url: str, endpoint: Endpoint, own: Json, body: Json) -> None:
