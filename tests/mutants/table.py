@@ -199,4 +199,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "            raise mapped from None\n",
         "tests/contract/test_transports.py",
     ),
+    _mutant(
+        "redirects followed, by httptools",
+        "transports/httptools_transport.py", "            return incoming.outcome()\n",
+        "            reply = incoming.outcome()\n"
+        "            if 300 <= reply.status < 400 and 'location' in reply.headers:\n"
+        "                there = str(URL(call.url).join(URL(reply.headers['location'])))\n"
+        "                return await self.send(Call(there, call.body, call.headers, call.stream, call.method), feed)\n"
+        "            return reply\n",
+        "tests/contract/test_transports.py::test_a_redirect_is_a_reply_and_nobody_else_hears_of_it_h24_x4",
+    ),
+    _mutant(
+        "read without a cap, by httptools",
+        "transports/incoming.py", "        if self._size > self._cap:\n", "        if self._size < 0:\n",
+        "tests/contract/test_transports.py::test_a_reply_above_the_cap_is_broken_off_h26_h25[httptools-huge]",
+        "tests/contract/test_transports.py::test_a_reply_above_the_cap_is_broken_off_h26_h25[httptools-gzip-bomb]",
+    ),
+    _mutant(
+        "secrets in exception text, by httptools",
+        "transports/httptools_transport.py", "            return incoming.outcome()\n",
+        "            if incoming.error is not None:\n"
+        "                incoming.error.args = (f'{incoming.error} ({call.headers})',)\n"
+        "            return incoming.outcome()\n",
+        "tests/contract/test_transports.py",
+    ),
 )  # fmt: skip
