@@ -11,14 +11,10 @@ ROWS: tuple[str, ...] = tuple(
 )
 
 _CRASH = "covered in tests/crash: every call to the disk fails, tears, or is the last one, there"
-_NOT_BUILT = "what it is about does not exist yet"
 
 LEFT_OUT: Mapping[str, str] = {
     **{f"S{number}": _CRASH for number in (*range(1, 9), 16, 17, 18)},
-    "S9": "an owner cannot hang: every request has its bounds (H22, H23), and so has a drain (S11); no watchdog is built",
     "S10": "covered in tests/unit/test_journal_rewrites.py: a network folder is recognised and warned of",
     "S21": "core dumps are the system's setting (ulimit -c 0); nothing of ours turns them on",
-    "X12": f"no table is written: {_NOT_BUILT} (batchllm export)",
-    "X13": f"no page is written: {_NOT_BUILT} (batchllm report)",
     "X18": "the caps are rows of their own: H25 and H26 for replies, P14 and I5 for what is parsed",
 }

@@ -14,6 +14,9 @@ from tests.rows_left_out import LEFT_OUT, ROWS
 HERE = Path(__file__).parent
 SUITES = (
     "contract/test_transports.py",
+    "contract/test_table_sinks.py",
+    "unit/test_watchdog.py",
+    "unit/report/test_inert.py",
     *(f"e2e/test_{name}.py" for name in ("cuts", "faults_http", "inputs", "security", "storage_rows")),
 )
 ROW = re.compile(r"(?<![a-z0-9])([hpqisx][0-9]{1,2})(?![a-z0-9])")
