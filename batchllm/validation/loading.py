@@ -19,7 +19,7 @@ import traceback
 import typing
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from batchllm import strictjson
 from batchllm.errors import ExitCode, JobError
@@ -29,6 +29,12 @@ from batchllm.validation.schema import Schema, describe
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+_SAYS = frozenset(
+    {"type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum", "const", "anyOf", "oneOf", "allOf",
+     "not", "if", "$ref", "$dynamicRef", "pattern", "minimum", "maximum", "minLength", "maxLength", "patternProperties", "contains"}
+)  # fmt: skip
+"""Keywords of JSON Schema (2020-12) that hold an answer to something."""
 
 
 def load_schema(spec: str, base_dir: Path) -> Schema:
@@ -40,9 +46,26 @@ def load_schema(spec: str, base_dir: Path) -> Schema:
     if path.suffix == ".py":
         _refuse(f"The schema {spec} does not say which model of the file it means: write {spec}:Model.")
     try:
-        return from_json_schema(strictjson.loads(_read(path)), path.stem)
+        return from_json_schema(_unwrapped(strictjson.loads(_read(path))), path.stem)
     except ValueError as error:
         raise JobError(ExitCode.USAGE, f"The schema file {path} cannot be used: {error}.") from error
+
+
+def _unwrapped(document: Any) -> Any:
+    """The schema of a file, also where it stands in the envelope that requests carry it in.
+
+    Raises `ValueError` for an object that says nothing a schema says: it would let every answer pass.
+    """
+    if not isinstance(document, dict):
+        return document
+    inner = document.get("json_schema") if document.get("type") == "json_schema" else document
+    if isinstance(inner, dict) and isinstance(inner.get("schema"), dict) and isinstance(inner.get("name"), str):
+        return inner["schema"]
+    if document and _SAYS.isdisjoint(document):
+        raise ValueError(
+            f"it says nothing of what an answer has to be (no 'type', 'properties' or the like); '{min(document)}' is unknown"
+        )
+    return document
 
 
 def _refuse(message: str) -> NoReturn:

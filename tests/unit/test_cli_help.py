@@ -40,6 +40,26 @@ def test_a_key_cannot_be_given_on_the_command_line(capsys: pytest.CaptureFixture
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--concurency", "--concurency (did you mean --concurrency?)\n"),
+        ("--max-tokens", "--max-tokens (did you mean --max-total-tokens?)\n"),
+        ("--zzz", "--zzz\n"),
+        ("--api-key=sk-secret", "--api-key (did you mean --api-key-env?) (keys never stand on the command line"),
+    ],
+)
+def test_an_unknown_flag_is_told_with_the_nearest_and_without_its_value(
+    flag: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser(["run"]).parse_args(["run", "job.jsonl", flag])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said in told
+    assert "sk-secret" not in told
+
+
 def examples(name: str, text: str) -> list[list[str]]:
     """The commands a help text shows, without what stands behind them in brackets, and without the shell's part."""
     text = text.replace("\\\n", " ")

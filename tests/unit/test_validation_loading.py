@@ -60,6 +60,20 @@ def test_a_json_schema_file(folder):
 
 
 @pytest.mark.parametrize(
+    "envelope",
+    ['{"name": "n", "strict": true, "schema": %s}', '{"type": "json_schema", "json_schema": {"name": "n", "schema": %s}}', "%s"],
+)
+def test_a_schema_is_found_in_the_envelope_that_requests_carry_it_in(folder, envelope):
+    (folder / "x.json").write_text(envelope % '{"type": "object", "required": ["a"]}')
+    assert load_schema("x.json", folder).validate({})[1][0].message == '"a" is a required property'
+
+
+def test_the_empty_schema_lets_every_answer_pass_as_it_says(folder):
+    (folder / "x.json").write_text("{}")
+    assert load_schema("x.json", folder).validate([1])[1] == []
+
+
+@pytest.mark.parametrize(
     ("name", "content", "spec", "message"),
     [
         ("x.py", None, "none.py:A", "cannot be read: No such file or directory"),
@@ -81,6 +95,7 @@ def test_a_json_schema_file(folder):
         ("x.py", MODELS.replace("(invoice: Invoice)", "(invoice: Nowhere)"), "x.py:Line", "Nowhere"),
         ("x.json", "{", "x.json", "not valid JSON"),
         ("x.json", "[]", "x.json", "a JSON schema is an object, not list"),
+        ("x.json", '{"typo": "object"}', "x.json", "it says nothing of what an answer has to be"),
         ("x.json", '{"$ref": "y.json"}', "x.json", "the reference 'y.json' leads out"),
     ],
 )
