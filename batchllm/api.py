@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from batchllm.assembly import line_reader, parts, simulated_endpoint
-from batchllm.budget import Budget
+from batchllm.budget import budgets
 from batchllm.configuration import Configuration, load
 from batchllm.endings import Endings
 from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import GivenFeeder
 from batchllm.engines.local import LocalPool
+from batchllm.engines.roster import roster_for
 from batchllm.pipeline import Parts, Run
 from batchllm.records import Record
 from batchllm.settings import Settings
@@ -25,6 +26,7 @@ from batchllm.strictjson import dumps
 from batchllm.supervisor import supervise
 from batchllm.throttle import Throttle
 from batchllm.types import BadLine, Json, Request
+from batchllm.watching.watchers import watched
 
 __all__ = ["Settings", "run", "stream"]
 
@@ -40,13 +42,16 @@ async def run(job: str | Path, settings: Given = None, *, output: str | Path | N
     path = Path(job)
     configuration = _configuration(settings, path)
     folder = Path(output) if output is not None else Path("outputs") / path.stem
-    async with _endpoint(configuration) as address:
-        one = Run(parts(configuration, path, folder, command=f"batchllm.run({str(path)!r})", base_url=address))
-        await asyncio.to_thread(one.prepare)
-        try:
-            await supervise(one, signals=False)
-        finally:
-            summary = one.conclude()
+    command = f"batchllm.run({str(path)!r})"
+    with watched(configuration, path, folder, command) as looking:
+        async with _endpoint(configuration) as address:
+            one = Run(parts(configuration, path, folder, command=command, base_url=address, watch=looking.watchers))
+            await asyncio.to_thread(one.prepare)
+            try:
+                await supervise(one, signals=False)
+            finally:
+                summary = one.conclude()
+        await asyncio.to_thread(looking.watchers.finished, summary, summary["ended"]["exit_code"])
     return summary
 
 
@@ -93,12 +98,15 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
     def ignore(step: object, item: object) -> None:
         """Nothing is kept: the caller holds the records."""
 
-    throttle = Throttle(settings.concurrency, loop.time(), rpm=settings.rpm, tpm=settings.tpm)
+    throttle = Throttle(
+        settings.most_in_flight, loop.time(), rpm=settings.rpm, tpm=settings.tpm, auto=settings.concurrency == "auto"
+    )
     endings = Endings(settings.retries, made.facts.endpoint, made.key_hint)
-    money = None if settings.max_cost is None else Budget(settings.max_cost)
+    limits = budgets(settings.max_cost, settings.max_total_tokens)
     async with made.transport() as transport:
         outlet = Outlet(ignore, ignore, deliver)
-        pool = LocalPool(made.route, transport, throttle, outlet, endings, random.random, money, settings.assume_max_tokens)
+        roster = roster_for(made.route, throttle, endings, loop.time())
+        pool = LocalPool(made.route, transport, throttle, outlet, endings, random.random, limits, roster=roster)
         await pool.run(GivenFeeder(_read(requests, made, bad)))
     for one in bad:
         facts: Json = {"line": one.line, "retryable": False}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,123 +13,27 @@ from batchllm import __version__
 from batchllm.admission import defaults_of, history_of, media_rules, preflight_for
 from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
+from batchllm.engines.engine import Elsewhere
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.manifest import shaping_digest
 from batchllm.pipeline import Parts
 from batchllm.prices import PriceList
-from batchllm.providers import Provider, auth_headers, guess, names, provider, provider_from
+from batchllm.protocols import Transport
 from batchllm.records import Record
-from batchllm.redaction import Redactor
 from batchllm.reports.summary import Facts
 from batchllm.route import Route
-from batchllm.serving.plan import plan, provider_of, without_serve
-from batchllm.settings import Settings, refuse_unencrypted
+from batchllm.settings import Settings
+from batchllm.shipping import Shipped, secrets, shipped
 from batchllm.sources.job_file import JobFile
 from batchllm.sources.request_line import RequestLine
+from batchllm.target import Target, target
 from batchllm.transports import TransportOptions, preferred, transport
 from batchllm.types import Json, Request
 from batchllm.validation import Schema, from_response_format, load_schema, own_format
-
-NO_ENDPOINT = (
-    "no endpoint is chosen, so nothing was sent; name one with --provider NAME (`batchllm providers` lists them), "
-    "with --base-url URL for a server of your own, or set OPENAI_API_KEY; --provider simulator rehearses without a bill"
-)
-
+from batchllm.watching import Watchers
 
 Fault = Callable[[Request], str | None]
 """What keeps a request from being sent, in a sentence; None if nothing does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The endpoint a run goes to: whose habits, which address, and the headers that hold the key.
-
-    `serve` is the command of a server that is started for the run: `base_url` is empty then, and known once it runs.
-    """
-
-    provider: Provider
-    base_url: str
-    headers: Mapping[str, str] = field(repr=False)
-    key_hint: str
-    redactor: Redactor
-    serve: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What a run's fingerprint calls the endpoint: the same at every start."""
-        if self.serve is not None:
-            return f"serve: {self.serve}"
-        return "simulator" if self.provider.simulated else self.base_url
-
-
-def target(configuration: Configuration) -> Target:
-    """Choose the endpoint from the settings alone. Raises `JobError` (2) where none is chosen or its key is missing."""
-    settings, environment = configuration.settings, configuration.environment
-    started = plan(settings)
-    chosen = _provider(settings, environment) if settings.provider or started is None else provider_of(started)
-    if started is not None and chosen.simulated:
-        raise JobError(ExitCode.USAGE, "serve starts a server of your own; the provider 'simulator' needs none")
-    base_url = "" if started is not None else settings.base_url or chosen.base_url
-    if not base_url and not chosen.simulated and started is None:
-        raise JobError(ExitCode.USAGE, f"provider '{chosen.name}' needs --base-url: its address is different for every account")
-    if not settings.insecure_http:
-        try:
-            refuse_unencrypted(base_url)  # the address may be a [providers] row's
-        except ValueError as error:
-            raise JobError(ExitCode.USAGE, f"provider '{chosen.name}': {error}") from None
-    key, variable = _key(settings, chosen, environment)
-    hint = f"the key came from ${variable}" if variable else "no key was sent"
-    serve = None if started is None else started.text
-    return Target(chosen, base_url.rstrip("/"), _auth(chosen, key, variable), hint, Redactor(key), serve)
-
-
-def _auth(chosen: Provider, key: str | None, variable: str | None) -> dict[str, str]:
-    try:
-        return auth_headers(chosen, key)
-    except ValueError as error:
-        raise JobError(ExitCode.USAGE, f"${variable}: {error}") from None
-
-
-def _provider(settings: Settings, environment: Mapping[str, str]) -> Provider:
-    if settings.provider:
-        if settings.provider in settings.providers:
-            try:
-                return provider_from(settings.provider, without_serve(settings.providers[settings.provider]))
-            except ValueError as error:
-                raise JobError(ExitCode.USAGE, f"[providers.{settings.provider}]: {error}") from None
-        try:
-            return provider(settings.provider)
-        except KeyError:
-            near = _nearest(settings.provider, [*names(), *settings.providers])
-            raise JobError(ExitCode.USAGE, f"there is no provider '{settings.provider}'; {near}") from None
-    if settings.base_url:
-        return provider(guess(settings.base_url) or "custom")
-    if environment.get("OPENAI_API_KEY"):
-        return provider("openai")
-    raise JobError(ExitCode.USAGE, NO_ENDPOINT)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else "`batchllm providers` lists them"
-
-
-def _key(settings: Settings, chosen: Provider, environment: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The key and the variable it stands in; (None, None) where the endpoint needs none."""
-    if chosen.auth == "none" and not settings.api_key_env:
-        return None, None
-    variables = (settings.api_key_env,) if settings.api_key_env else chosen.key_env
-    for variable in variables:
-        if environment.get(variable):
-            return environment[variable].strip(), variable
-    if settings.api_key_env or (variables and not chosen.local and chosen.name != "custom"):
-        raise JobError(
-            ExitCode.USAGE,
-            f"the key for '{chosen.name}' is missing: set {' or '.join(variables)} in the environment or in .env",
-        )
-    return None, None
 
 
 def parts(
@@ -141,18 +44,23 @@ def parts(
     command: str,
     base_url: str | None = None,
     deliver: Callable[[Record], Awaitable[None]] | None = None,
+    watch: Watchers | None = None,
 ) -> Parts:
     """Everything a run needs. `base_url` replaces the address (the embedded simulator's is known once it runs).
 
     Raises `JobError` (2) for a setting that cannot work.
     """
     chosen = target(configuration)
-    settings = _borne(configuration.settings, chosen.provider)
+    settings = borne(configuration.settings, chosen)
     address = base_url or chosen.base_url
     if not address and chosen.serve is not None:
         raise JobError(
             ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url"
         )
+    if settings.lane != "live":
+        from batchllm.engines.batch_lane.services import refuse_lane
+
+        refuse_lane(settings, chosen.provider)
     schemas = schemas_of(settings)
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     shaping = _shaping(settings, chosen, schemas, mode)
@@ -168,7 +76,7 @@ def parts(
         route=Route(
             provider=chosen.provider,
             base_url=address,
-            headers={"Content-Type": "application/json", **chosen.provider.headers, **chosen.headers},
+            headers=chosen.all_headers,
             endpoint_for=cache(endpoint_for),
             schema_for=_schema_for(schemas),
             mode=mode,
@@ -178,7 +86,9 @@ def parts(
             settings_digest=shaping_digest(shaping),
             prices=prices,
             redactor=chosen.redactor,
+            sites=() if base_url else chosen.sites,
             escalate=settings.escalate,
+            assumed=settings.assume_max_tokens,
             media=media_rules(settings, chosen.provider),
             history=history_of(settings),
         ),
@@ -190,7 +100,7 @@ def parts(
             output=str(folder),
             command=command,
             provider=chosen.provider.name,
-            endpoint="the simulator" if chosen.provider.simulated else address,
+            endpoint="the simulator" if chosen.provider.simulated else base_url or chosen.name if chosen.sites else address,
             model=settings.model,
             structured=mode if wants_schema else None,
             simulated=chosen.provider.simulated,
@@ -198,13 +108,28 @@ def parts(
         version=__version__,
         key_hint=chosen.key_hint,
         deliver=deliver,
+        watch=watch or Watchers(),
+        elsewhere=_elsewhere(configuration, settings, chosen, base_url) if settings.engine == "ray" else None,
     )
 
 
-def _borne(settings: Settings, chosen: Provider) -> Settings:
+def _elsewhere(configuration: Configuration, settings: Settings, chosen: Target, base_url: str | None) -> Elsewhere:
+    """How the workers on other machines come to make the same requests as this process would."""
+    recipe = partial(remade, shipped(settings, base_url))
+    return Elsewhere(recipe, secrets(settings, chosen.provider.key_env, configuration.environment), home_only=base_url is not None)
+
+
+def remade(from_there: Shipped, keys: Mapping[str, str]) -> tuple[Route, Settings, Callable[[], Transport]]:
+    """The route and the transport of a run that another machine conducts."""
+    made = parts(Configuration(from_there.unpacked(), dict(keys)), Path(), Path(), command="", base_url=from_there.base_url)
+    return made.route, made.settings, made.transport
+
+
+def borne(settings: Settings, chosen: Target) -> Settings:
     """Where nobody said how many requests may be in flight, no more than this kind of endpoint is known to bear."""
-    most = chosen.max_concurrency
-    if most is None or "concurrency" in settings.model_fields_set or settings.concurrency <= most:
+    each = chosen.provider.max_concurrency
+    most = None if each is None else each * max(1, len(chosen.sites))
+    if most is None or "concurrency" in settings.model_fields_set or settings.most_in_flight <= most:
         return settings
     return settings.model_copy(update={"concurrency": most})
 
@@ -248,7 +173,7 @@ def _transport_name(settings: Settings) -> str:
 
 
 def _transport_options(settings: Settings) -> TransportOptions:
-    return TransportOptions(settings.timeouts, settings.sizes.response, settings.concurrency, settings.proxy, settings.ca_file)
+    return TransportOptions(settings.timeouts, settings.sizes.response, settings.most_in_flight, settings.proxy, settings.ca_file)
 
 
 def schemas_of(settings: Settings) -> dict[str | None, Schema]:
@@ -257,6 +182,19 @@ def schemas_of(settings: Settings) -> dict[str | None, Schema]:
     if settings.schema_:
         specs[None] = settings.schema_
     return {name: load_schema(spec, Path()) for name, spec in specs.items()}
+
+
+def formed(schemas: Mapping[str | None, Schema], mode: str) -> Callable[[Request], Json]:
+    """The body of a request as it is sent, with the schema its answer is held to."""
+    schema_for = _schema_for(schemas)
+
+    def form(request: Request) -> Json:
+        schema = schema_for(request)
+        if schema is None:
+            return request.body
+        return endpoint_for(request.url).with_schema(request.body, schema.name, schema.json_schema, mode)
+
+    return form
 
 
 def _schema_for(schemas: Mapping[str | None, Schema]) -> Callable[[Request], Schema | None]:
@@ -279,7 +217,7 @@ def _shaping(settings: Settings, chosen: Target, schemas: Mapping[str | None, Sc
         "model": settings.model,
         "body": settings.body,
         "url": settings.url,
-        "endpoint": chosen.name,
+        "endpoint": chosen.identity,
         "provider": chosen.provider.name,
         "schema": {name or "": schema.json_schema for name, schema in schemas.items()} or None,
         "structured": mode if schemas else None,

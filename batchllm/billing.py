@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batchllm.attachments import attachments
 from batchllm.retry import Billed
 from batchllm.strictjson import dumps
 from batchllm.types import NO_USAGE, Json, Usage
 
 PER = 1_000_000
-BYTES_PER_TOKEN = 2
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 READS_ONLY = ("/embeddings", "/moderations", "/rerank", "/score")
 """Ends of paths whose answers are not billed by the token."""
 
@@ -70,29 +71,94 @@ def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
     return (fresh * rates.input + cached * cached_price + written) / PER
 
 
-def worst_cost(body: Json, price: Price | None, ceiling: int | None) -> float | None:
-    """The most a request may cost: its bytes at two a token, and every token its answer may have. None if nobody can say.
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The most one request may use and cost; None where nobody can say."""
 
-    Two bytes are below what tokenizers make of Latin (about four) and Chinese text (about three a character, one to two
-    tokens). `ceiling` stands in for a missing limit on the answer.
+    tokens: float | None = None
+    usd: float | None = None
+
+
+def worst_case(body: Json, url: str, price: Price | None, assumed: int | None) -> Worst:
+    """Every byte of the request a token, and every token its answer may have. `assumed` stands in for a limit on the answer.
+
+    No tokenizer in use makes more tokens than there are bytes: one that knows no better falls back to single bytes. What
+    a provider adds of its own to each message is less than the JSON around it. Images and sound count by `attachments`.
     """
-    said = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens") or ceiling
-    if price is None or said is None:
-        return None
-    prompt = len(dumps(body)) / BYTES_PER_TOKEN
-    answers = body.get("n") or 1
+    prompt = _most_prompt(body)
+    written = most_written(body, url, assumed)
+    if written is None:
+        return Worst()
+    if price is None:
+        return Worst(prompt + written)
     rates = price.at(prompt)
     dearest = max(rates.output, rates.reasoning or 0.0)
-    return (prompt * rates.input + float(said) * float(answers) * dearest) / PER
+    return Worst(prompt + written, (prompt * max(rates.input, rates.cached or 0.0) + written * dearest) / PER)
+
+
+def _most_prompt(body: Json) -> float:
+    beside = list(attachments(body))
+    return len(dumps(body)) - sum(one.written for one in beside) + sum(one.most for one in beside)
+
+
+def most_written(body: Json, url: str, assumed: int | None) -> float | None:
+    """The tokens all answers to a request may have; 0 where answers are not billed, None where nothing limits them."""
+    if url.endswith(READS_ONLY):
+        return 0
+    said = answer_limit(body) or assumed
+    if said is None:
+        return None
+    # On DashScope `max_tokens` does not cover the reasoning, which has a limit of its own.
+    return (said + _count(body.get("thinking_budget"))) * _answers(body)
+
+
+def answer_limit(body: Json) -> int | None:
+    """What a body says of the length of an answer, in tokens; None if nothing."""
+    return next((limit for name in LIMITS if (limit := _count(body.get(name)))), None)
+
+
+def _answers(body: Json) -> int:
+    """How many answers are billed for one request: `n` (`best_of` makes more than it gives) of each prompt in a list."""
+    prompt = body.get("prompt")
+    prompts = len(prompt) if isinstance(prompt, list) and any(type(one) is not int for one in prompt) else 1
+    return max(_count(body.get("n")), _count(body.get("best_of")), 1) * prompts
+
+
+def _count(value: object) -> int:
+    return int(value) if type(value) in (int, float) and value > 0 else 0  # type: ignore[call-overload, operator]
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one attempt was billed: for certain, perhaps, or not at all. None is "nobody told", never nothing."""
+    """What one attempt was billed: for certain, perhaps, or not at all. None is "nobody told", never nothing.
+
+    `worst` is set where nobody told: the most it may have been.
+    """
 
     billed: Billed
     usage: Usage | None = None
     cost_usd: float | None = None
+    worst: Worst | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether it is known what the attempt used, be it nothing."""
+        return self.billed == "no" or (self.usage is not None and self.usage.known)
+
+    @property
+    def tokens(self) -> float | None:
+        """Tokens that were used, None where nobody told; a total above the sum covers reasoning that is counted apart."""
+        if self.billed == "no":
+            return 0
+        usage = self.usage
+        if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+            return None
+        return max(usage.prompt_tokens + usage.completion_tokens, usage.total_tokens or 0)
+
+    @property
+    def usd(self) -> float | None:
+        """What it cost, None where nobody told."""
+        return 0.0 if self.billed == "no" else self.cost_usd
 
 
 @dataclass(slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from batchllm.errors import ErrorCode
 from batchllm.records import Record, usage_from
+from batchllm.sample import Sample
 from batchllm.steps import Asked, Done
 from batchllm.tally import Tally, fields_of
-from batchllm.types import NO_USAGE, Json
+from batchllm.types import Json
 
 
 class Books:
@@ -13,6 +15,7 @@ class Books:
 
     def __init__(self) -> None:
         self.tally = Tally()
+        self.sample = Sample()
 
     # -- what earlier runs left ------------------------------------------------------------------------------------
 
@@ -22,25 +25,31 @@ class Books:
         if not isinstance(facts, dict):
             self._bill(record)
             return
+        self.tally.add_at_most(facts.get("at_most"))
         billed = facts.get("billed", "yes")
+        self.tally.duplicates += "duplicate_of" in facts and "retryable" not in facts
         if billed == "maybe":
             self.tally.outcome_unknown += 1
         if billed != "yes":
             return
-        cost, rejected_cost = facts.get("cost_usd"), facts.get("rejected_cost_usd")
-        rejected = facts.get("rejected_usage")
-        self.tally.earlier(
-            usage_from(facts.get("usage")),
-            NO_USAGE if rejected is None else usage_from(rejected),
-            None if cost is None else cost - (rejected_cost or 0.0),
-            rejected=record.get("error") is not None,
-        )
+        cost, usage, rejected = facts.get("cost_usd"), facts.get("usage"), record.get("error") is not None
+        if type(usage) is dict and not rejected and "rejected_usage" not in facts:
+            self.tally.earlier_result(usage, cost)
+            return
+        # Where an attempt before the last has no known cost, the record has none, but its last attempt may have.
+        cost = facts.get("last_cost_usd") if cost is None else cost - (facts.get("rejected_cost_usd") or 0.0)
+        self.tally.earlier(usage_from(usage), usage_from(facts.get("rejected_usage")), cost, rejected=rejected)
+
+    def answered_earlier(self, facts: Json) -> None:
+        """A line that an earlier run answered under settings that still hold."""
+        self.sample.add(facts, ok=True)
 
     def failed_earlier(self, line: int, record: Json) -> None:
         """A line that failed for good in an earlier run, and stays so."""
         error = record.get("error") or {}
         self.tally.add_failure(str(error.get("code")), line, str(record.get("custom_id")), str(error.get("message")))
         self.tally.add_problems(record.get("fields", ()))
+        self.sample.count(ok=False, invalid=error.get("code") == ErrorCode.SCHEMA_INVALID)
 
     # -- what this run adds ----------------------------------------------------------------------------------------
 
@@ -49,19 +58,21 @@ class Books:
         tally, facts = self.tally, step.record.facts
         tally.requests += 1
         tally.latency.add(facts["latency_s"])
+        tally.add_at_most(facts.get("at_most"))
         if facts["ttft_s"] is not None:
             tally.ttft.add(facts["ttft_s"])
             if facts["tokens_per_s"] is not None:
                 tally.token_rate.add(facts["tokens_per_s"])
         if item.last.billed == "yes":
             tally.add_usage(item.last.usage, rejected=not step.record.ok)
-            tally.add_cost(item.last.cost_usd)
+            tally.add_cost(item.last.cost_usd, rejected=not step.record.ok)
         elif item.last.billed == "maybe":
             tally.outcome_unknown += 1
 
     def record(self, record: Record, model: object) -> None:
         """One line's end: an answer of `model`, or a failure."""
         tally = self.tally
+        self.sample.add(record.facts, ok=record.ok, invalid=record.code is ErrorCode.SCHEMA_INVALID)
         if record.ok:
             tally.done += 1
             tally.answered_by(record.facts.get("model") or model)
@@ -78,8 +89,9 @@ class Books:
         self._bill(note)
 
     def _bill(self, note: Json) -> None:
+        self.tally.add_at_most(note.get("at_most"))
         if note.get("billed") == "yes":
             self.tally.add_usage(usage_from(note.get("usage")), rejected="turn" not in note)
-            self.tally.add_cost(note.get("cost_usd"))
+            self.tally.add_cost(note.get("cost_usd"), rejected="turn" not in note)
         elif note.get("billed") == "maybe":
             self.tally.outcome_unknown += 1

@@ -13,10 +13,12 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.settings import Settings, checked
 
 ENV_PREFIX = "BATCHLLM_"
+FACTS_PREFIX = "BATCHLLM_RUN_"
+"""What a command of `on_finish` is told of the run it follows: facts, no settings, so that it may be batchllm itself."""
 WORKING_FILE = "batchllm.toml"
-_TABLES = ("body", "timeouts", "retries", "sizes", "providers", "simulator", "prices", "schemas")
+_TABLES = ("body", "timeouts", "retries", "sizes", "providers", "simulator", "prices", "schemas", "gateway")
 _ENDPOINT = ("provider", "base_url", "serve")
-_PATHS = ("schema", "media_root", "ca_file")
+_PATHS = ("schema", "media_root", "ca_file", "metrics_file", "tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def _with_dotenv(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 def _from_environment(environment: Mapping[str, str], files: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in environment.items():
-        if name.startswith(ENV_PREFIX) and text:
+        if name.startswith(ENV_PREFIX) and not name.startswith(FACTS_PREFIX) and text:
             values[name[len(ENV_PREFIX) :].lower()] = _scalar(text)
     ambient = environment.get("OPENAI_BASE_URL")
     # Set for the whole login, not for this job: it replaces a base_url or means OpenAI's, but where a file names another

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from batchllm.errors import ErrorCode, ExitCode, JobError
 from batchllm.settings import Retries
@@ -16,14 +17,23 @@ ALIKE = 20
 
 @dataclass(slots=True)
 class Endings:
-    """Looks at every step; says with which error the run ends, or None. `where` names the endpoint in messages."""
+    """Looks at every step; says with which error the run ends, or None. `where` names the endpoint in messages.
+
+    `foreign` lines are not the operator's: that the first of them are refused alike says nothing of the settings.
+    """
 
     retries: Retries
     where: str
     key_hint: str = ""
+    foreign: bool = False
     _answered: bool = False
     _alike: int = 0
     _first_message: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a line has been answered, or failed by what is its own: then a no is no longer laid to the settings."""
+        return self._answered
 
     def after(self, step: AnyStep, item: Asked, throttle: Throttle, now: float) -> JobError | None:
         if isinstance(step, Onward) or (isinstance(step, Done) and step.record.ok):
@@ -33,7 +43,7 @@ class Endings:
             return self._refused(step)
         if isinstance(step, Again):
             return self._waiting(step, throttle, now)
-        return None if self._answered else self._from_the_start(step)
+        return None if self._answered or self.foreign else self._from_the_start(step)
 
     def _refused(self, step: Halt) -> JobError:
         verdict = step.verdict
@@ -73,6 +83,15 @@ class Endings:
         if verdict.code is ErrorCode.NOT_FOUND and self._alike < 3:
             return None
         return JobError(ExitCode.ACCOUNT, f"{self.where} refused the first {self._alike} lines alike: {record.message}")
+
+
+def seconds_until(clock: str, now: datetime) -> float:
+    """Seconds from `now` to the next time the local clock shows `HH:MM`."""
+    hour, minute = map(int, clock.split(":"))
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if then <= now:
+        then += timedelta(days=1)
+    return (then - now).total_seconds()
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ A failed *request* is no exception but a record with an `ErrorCode`: failures ar
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from functools import partial
 
 
 class ExitCode(IntEnum):
@@ -64,6 +65,10 @@ class JobError(BatchllmError):
         super().__init__(message)
         self.exit_code = exit_code
         self.resume_after_s = resume_after_s
+
+    def __reduce__(self) -> tuple[partial[JobError], tuple[ExitCode, str]]:
+        """It may come from another process."""
+        return partial(type(self), resume_after_s=self.resume_after_s), (self.exit_code, str(self))
 
 
 class Phase(StrEnum):

@@ -27,8 +27,8 @@ NAME = "job.index"
 LEAST_LINES = 20_000
 """Smaller jobs are read in a blink."""
 PACE = frozenset(
-    {"concurrency", "rpm", "tpm", "timeouts", "retries", "max_cost", "max_total_tokens", "max_runtime", "canary", "tokenizer", "until", "on_change", "retry_failed", "fresh", "ordered",
-     "report", "durability", "transport", "proxy", "ca_file", "serve_timeout", "strict", "dedupe", "prefix_order"}
+    {"concurrency", "max_concurrency", "rpm", "tpm", "timeouts", "retries", "max_cost", "max_total_tokens", "max_runtime", "canary", "tokenizer", "until", "on_change", "retry_failed", "fresh", "ordered",
+     "report", "durability", "transport", "proxy", "ca_file", "serve_timeout", "strict", "dedupe", "prefix_order", "on_finish", "on_finish_timeout", "metrics_file", "otel"}
 )  # fmt: skip
 """Settings that say nothing of what a line means: under others the reading stays good."""
 

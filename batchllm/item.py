@@ -13,17 +13,18 @@ Every rule of a prompt is here and in the pure modules this one calls; the engin
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from batchllm import retry
-from batchllm.billing import Bill, Charge, cost_usd
+from batchllm.billing import Bill, Charge, Worst, cost_usd, worst_case
 from batchllm.classify import classify, classify_failure
 from batchllm.errors import ErrorCode, TransportError
 from batchllm.protocols import Assembler
-from batchllm.records import Record, usage_json
+from batchllm.records import Record, usage_json, worst_json
 from batchllm.route import Route
 from batchllm.steps import Again, Done, Halt, Step
 from batchllm.strictjson import deep, dumps, loads, one_line
@@ -106,6 +107,11 @@ class Item:
         if self.request.extras is not None:
             prompt += TOKENS_PER_FILE * len(self.request.extras.media)
         return prompt + (ceiling if isinstance(ceiling, int) else 0)
+
+    def worst(self) -> Worst:
+        """The most that the next request may use and cost."""
+        price = self.route.prices(self._body.get("model", ""))
+        return worst_case(self._body, self.request.url, price, self.route.assumed)
 
     def last_tokens(self, reserved: float) -> float:
         """What the last request really used, where the reply told; else what was reserved for it."""
@@ -282,8 +288,9 @@ class Item:
         return Charge("yes", answer.usage, cost_usd(answer.usage, price))
 
     def _charge(self, charge: Charge) -> None:
-        self.last = charge
-        self.bill.add(charge)
+        untold = not charge.told or (charge.usd is None and self.route.prices(self._body.get("model", "")) is not None)
+        self.last = replace(charge, worst=self.worst()) if untold else charge
+        self.bill.add(self.last)
 
     def _done(
         self,
@@ -303,6 +310,8 @@ class Item:
                 facts["duplicate_keys"] = True
         if self.last.billed != "yes":
             facts["billed"] = self.last.billed
+        if self.last.worst is not None:
+            facts["at_most"] = worst_json(self.last.worst)
         if code is not None:
             facts["retryable"] = verdict is not None and retry.TRAITS[verdict.kind].again and verdict.kind is not Kind.PAID
             if self._problems:
@@ -349,6 +358,8 @@ class Item:
         if earlier is not None:
             facts["rejected_usage"] = usage_json(earlier.usage or NO_USAGE)
             facts["rejected_cost_usd"] = earlier.cost_usd
+            if facts["cost_usd"] is None and self.last.usd:
+                facts["last_cost_usd"] = self.last.usd
         if self.bill.unknown:
             facts["unknown_outcomes"] = self.bill.unknown
         if self._escalated:
@@ -382,6 +393,7 @@ class Item:
             "billed": last.billed,
             "usage": None if last.usage is None else usage_json(last.usage),
             "cost_usd": last.cost_usd,
+            **({} if last.worst is None else {"at_most": worst_json(last.worst)}),
             "latency_s": round(reply.latency_s, 4) if reply is not None else None,
         }
         if reply is not None and reply.body and last.billed != "no":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from batchllm.billing import Charge
+from batchllm.billing import Charge, Worst
 from batchllm.errors import ErrorCode, TransportError
 from batchllm.item import Item
 from batchllm.records import Record, attempt_note, usage_from, usage_json
@@ -109,6 +109,9 @@ class Pack:
 
     def token_estimate(self) -> float:
         return self._item.token_estimate()
+
+    def worst(self) -> Worst:
+        return self._item.worst()
 
     def last_tokens(self, reserved: float) -> float:
         return self._asked.last_tokens(reserved)
@@ -208,8 +211,12 @@ def _facts(facts: Json, part: tuple[Request, ...], weights: list[int]) -> Iterat
         if "rejected_usage" in facts:
             own["rejected_usage"] = usage_json(rejected[at])
             own["rejected_cost_usd"] = _share_of_cost(facts["rejected_cost_usd"], weights[at] / whole)
+        if "last_cost_usd" in facts:
+            own["last_cost_usd"] = _share_of_cost(facts["last_cost_usd"], weights[at] / whole)
         if at and facts.get("billed") == "maybe":
             own["billed"] = "no"  # one request, one unknown outcome
+        if at:
+            own.pop("at_most", None)
         if request.metadata is not None:
             own["metadata"] = request.metadata
         yield own

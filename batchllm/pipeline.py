@@ -13,13 +13,19 @@ from pathlib import Path
 import orjson
 
 from batchllm.books import Books
-from batchllm.budget import Budget
+from batchllm.budget import Budgets, budgets
+from batchllm.duplicates import Duplicates
 from batchllm.endings import Endings
+from batchllm.engines.engine import Elsewhere, Engine, Means, engine, name_of
 from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import LineFeeder
-from batchllm.engines.local import LocalPool
+from batchllm.engines.roster import Roster, roster_for
+from batchllm.engines.warming import WarmingFeeder
 from batchllm.errors import ExitCode, JobError
+from batchllm.first_reading import FirstReading, Watcher
+from batchllm.foretelling import Canary
 from batchllm.journal import manifest as job_json
+from batchllm.journal.batches import refuse_forgetting
 from batchllm.journal.compaction import compact
 from batchllm.journal.errors_file import write_errors
 from batchllm.journal.fresh import move_aside
@@ -40,10 +46,16 @@ from batchllm.sources.job_file import JobFile
 from batchllm.sources.raw_lines import open_job
 from batchllm.steps import Asked, Done
 from batchllm.strictjson import dumps
-from batchllm.survey import Survey, bad_lines, sha256, survey
+from batchllm.survey import Survey, bad_lines
+from batchllm.terminal import say_aside
 from batchllm.throttle import Throttle
+from batchllm.twins import Repeats
 from batchllm.types import Json, Request
 from batchllm.unbounded import Unbounded
+from batchllm.watching import Watchers
+
+_AT_ONCE = frozenset({ExitCode.DISK, ExitCode.SIGINT, ExitCode.SIGTERM, ExitCode.SIGHUP})
+"""Ends after which a run does nothing but what it must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,9 @@ class Parts:
     jitter: Callable[[], float] = random.random
     deliver: Callable[[Record], Awaitable[None]] | None = None
     priced: Callable[[Iterable[str]], Json] | None = None
+    watch: Watchers = Watchers()  # noqa: RUF009 - nobody looks on
+    engine: Callable[[Means], Engine] = engine
+    elsewhere: Elsewhere | None = None
 
 
 class Run:
@@ -76,11 +91,16 @@ class Run:
         self.parts = parts
         self.books = Books()
         self.tally = self.books.tally
+        self.canary = Canary(parts.settings, self.books)
         self.series = Series()
-        self.pool: LocalPool | None = None
+        self.pool: Engine | None = None
+        self.roster: Roster | None = None
         self.notices: list[str] = []
-        self.started = time.monotonic()
+        self.born = self.started = time.monotonic()
         self.ending: JobError | None = None
+        self.drain: Callable[[JobError], None] = self.stop
+        """Ends the run as the first signal does; bounded in time where the run is supervised."""
+        self._warming: WarmingFeeder | None = None
         self._manifest: job_json.Manifest | None = None
         self._replayed: Replay | None = None
         self._journal: Journal | None = None
@@ -92,15 +112,18 @@ class Run:
         parts = self.parts
         open_job(parts.job.path).close()
         if parts.settings.fresh:
+            refuse_forgetting(parts.folder, "a fresh run")
             move_aside(parts.folder, parts.storage)
         self._journal = Journal(parts.folder, parts.storage)
         try:
             self._manifest = job_json.read_manifest(parts.folder)
-            unbounded = Unbounded() if parts.settings.max_cost is not None else None
-            self.survey = survey(parts.job, parts.settings.limit, unbounded)
+            if parts.settings.lane == "live":
+                refuse_forgetting(parts.folder, "asking for them live")
+            unbounded = Unbounded() if _limited(parts.settings) else None
+            self._read(unbounded)
             self._refuse_unusable()
             if unbounded is not None:
-                unbounded.refuse(self.survey.models, parts.route.prices, parts.settings.assume_max_tokens)
+                self._refuse_unbounded(unbounded)
             self._resume()
             self.notices += self._journal.open(parts.settings.durability)
         except BaseException:
@@ -108,6 +131,25 @@ class Run:
             raise
         self.started = time.monotonic()
         return self.survey
+
+    def _read(self, unbounded: Unbounded | None) -> None:
+        """The job, from where an earlier run's reading of it ends."""
+        parts, settings = self.parts, self.parts.settings
+        repeats = Repeats()
+        watchers: dict[str, Watcher | None] = {"preflight": parts.preflight, "unbounded": unbounded, "repeats": repeats}
+        named = settings.model_dump(mode="json", by_alias=True)
+        self._reading = FirstReading(parts.job, parts.folder, parts.storage, named, parts.shaping)
+        found = {name: watcher for name, watcher in watchers.items() if watcher is not None}
+        self.survey = self._reading.read(settings.limit, found, _each(repeats, unbounded))
+        self.notices += self._reading.notices
+        self._repeats = repeats.found
+
+    def _refuse_unbounded(self, unbounded: Unbounded) -> None:
+        settings, prices = self.parts.settings, self.parts.route.prices
+        models = {*self.survey.models, *([settings.escalate] if settings.escalate else [])}
+        if settings.max_cost is not None:
+            unbounded.refuse_unpriced(models, prices)
+        unbounded.refuse_endless("--max-cost" if settings.max_cost is not None else "--max-total-tokens", settings.assume_max_tokens)
 
     def _refuse_unusable(self) -> None:
         found, path = self.survey, self.parts.job.path
@@ -130,14 +172,18 @@ class Run:
             self.survey.index,
             frozenset(accepted),
             retry_failed=settings.retry_failed,
-            spent=self.books.earlier,
+            spent=self._earlier(frozenset(accepted)) if settings.canary else self.books.earlier,
             failed=self.books.failed_earlier,
         )
         self._replayed.read(parts.folder)
+        self._duplicates = Duplicates(
+            self.survey.index, parts.folder, parts.route.settings_digest, parts.route.endpoint_for,
+            dedupe=settings.dedupe, repeats=self._repeats,
+        )  # fmt: skip
         self.tally.skipped = self.survey.index.count(State.DONE, State.FAILED)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         job_json.Manifest(
-            {"path": str(parts.job.path), "bytes": parts.job.path.stat().st_size, "sha256": sha256(parts.job.path),
+            {"path": str(parts.job.path), "bytes": parts.job.path.stat().st_size, "sha256": self._reading.sha256,
              "requests": self.survey.requests, "bad_lines": self.survey.bad_count},
             parts.shaping,
             settings.model_dump(mode="json", by_alias=True, exclude_defaults=True) | self._reckoned_with(),
@@ -147,6 +193,17 @@ class Run:
             parts.route.provider.simulated,
         ).write(parts.storage, parts.folder)  # fmt: skip
 
+    def _earlier(self, accepted: frozenset[str]) -> Callable[[Json], None]:
+        """Takes every record and note there is into the books, and the results that still count into their sample."""
+
+        def earlier(record: Json) -> None:
+            self.books.earlier(record)
+            facts = record.get("batchllm")
+            if isinstance(facts, dict) and "error" not in record and facts.get("settings") in accepted:
+                self.books.answered_earlier(facts)
+
+        return earlier
+
     def _reckoned_with(self) -> Json:
         """The prices of this run and who told them: lists change."""
         priced = self.parts.priced
@@ -155,7 +212,7 @@ class Run:
     def _accepted(self, digest: str) -> list[str]:
         """Digests of the settings whose results count now. Refuses changed settings where answers are at stake."""
         old = self._manifest
-        if old is None or digest in old.accepted:
+        if old is None or digest in old.accepted or job_json.same_fleet(old.shaping, self.parts.shaping):
             return [digest, *(one for one in (old.accepted if old else ()) if one != digest)]
         decision = self.parts.settings.on_change
         if decision == "keep":
@@ -180,38 +237,106 @@ class Run:
         parts, settings, journal = self.parts, self.parts.settings, self._journal
         assert journal is not None
         loop = asyncio.get_running_loop()
-        throttle = Throttle(settings.concurrency, loop.time(), rpm=settings.rpm, tpm=settings.tpm)
+        throttle = Throttle(
+            settings.most_in_flight, loop.time(), rpm=settings.rpm, tpm=settings.tpm, auto=settings.concurrency == "auto"
+        )
         outlet = Outlet(self._done, self._note, None if parts.deliver is None else self._deliver)
         endings = Endings(settings.retries, parts.facts.endpoint, parts.key_hint)
+        if name_of(settings) == "local":
+            self.roster = roster_for(parts.route, throttle, endings, loop.time(), say_aside)
         async with parts.transport() as transport:
             self.started = time.monotonic()
-            money = None if settings.max_cost is None else Budget(settings.max_cost, self.tally.cost_usd)
-            ceiling = settings.assume_max_tokens
-            self.pool = LocalPool(parts.route, transport, throttle, outlet, endings, parts.jitter, money, ceiling)
+            means = Means(
+                settings, parts.route, transport, throttle, outlet, endings, parts.jitter, self._budgets(), parts.folder,
+                parts.storage, self._read_again, self._durable, parts.elsewhere, self.roster, lambda: self.pending,
+            )  # fmt: skip
+            self.pool = parts.engine(means)
             self._sample()
+            parts.watch.started(self)
             # The fsync thread reports from outside the loop.
             journal.on_fault = lambda: _tell(loop, self._disk_failed)
             try:
-                batches = self._pending_batches()
-                await self.pool.run(LineFeeder(packed(batches, settings.pack) if settings.pack > 1 else batches))
+                if settings.canary:
+                    await self._ask_first(self.pool)
+                    self.pool = parts.engine(means)
+                if self.ending is None:
+                    await self._ask(self.pool)
             except JobError as ending:
                 self.ending = self.ending or ending
+        await self._answer_duplicates()
+
+    async def _ask(self, pool: Engine, among: Callable[[int], bool] | None = None) -> None:
+        settings, lines = self.parts.settings, self._pending_batches(among)
+        batches = packed(lines, settings.pack) if settings.pack > 1 else lines
+        self._warming = WarmingFeeder(batches) if settings.prefix_order else None
+        await pool.run(self._warming or LineFeeder(batches))
+
+    async def _ask_first(self, pool: Engine) -> None:
+        """The canary's lines, and what follows from them. Raises the `JobError` that keeps the rest from being asked."""
+        first = self.canary.lines(self.survey.index, self.survey.last_line, self.pending)
+        if first:
+            await self._ask(pool, first.__contains__)
+        if not self.pending or self.ending is not None:
+            return
+        try:
+            await self.canary.judge(self.pending)
+        except asyncio.CancelledError:
+            if self.ending is None:  # else a stop has ended the question
+                raise
+
+    def _budgets(self) -> Budgets:
+        """What there is to spend, less what earlier runs took: where nobody told how much, the most it may have been."""
+        settings, tally = self.parts.settings, self.tally
+        usd, tokens = tally.cost_usd + tally.at_most_usd, tally.tokens + tally.at_most_tokens
+        return budgets(settings.max_cost, settings.max_total_tokens, usd, tokens)
+
+    async def _answer_duplicates(self) -> None:
+        """The lines that ask the same as one that is answered or has failed: its record is theirs, without a request.
+
+        Not where somebody waits for the end, or the disk has failed: the next run does it at no cost.
+        """
+        ending = self.ending
+        if ending is not None and ending.exit_code in _AT_ONCE:
+            return
+        batches = self._duplicates.records(self.parts.job, self.survey.last_line)
+        while self.ending is ending and (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            for record, request in batch:
+                if self.ending is not ending:
+                    return
+                self._keep(record, request)
+                self.tally.duplicates += record.ok
+                if self.parts.deliver is not None:
+                    await self.parts.deliver(record)
+            self._sample()
 
     def stop(self, ending: JobError) -> None:
         """Begin nothing new and let what is in flight finish."""
         self.ending = self.ending or ending
+        self.canary.stop()
         if self.pool is not None:
             self.pool.stop(ending)
 
     def _disk_failed(self) -> None:
         self.stop(JobError(ExitCode.DISK, "the disk failed"))
 
-    def _pending_batches(self) -> Iterator[list[Request]]:
+    def _durable(self) -> bool:
+        assert self._journal is not None
+        self._journal.force()
+        return self._journal.fault is None
+
+    def _read_again(self, among: Callable[[int], bool]) -> Iterator[list[Request]]:
+        """Lines that have been handed out before, for an engine that does not hold them."""
+        return self._pending_batches(among, again=True)
+
+    def _pending_batches(self, among: Callable[[int], bool] | None = None, *, again: bool = False) -> Iterator[list[Request]]:
         index = self.survey.index
-        for batch in self.parts.job.pending(index.wanted, self.survey.last_line):
+        wanted = index.wanted if among is None else lambda line: index.wanted(line) and among(line)
+        for batch in self.parts.job.pending(wanted, self.survey.last_line):
             for request in batch:
                 if not index.same(request.line, request.digest):
                     raise JobError(ExitCode.BAD_DATA, f"{self.parts.job.path}: line {request.line} was changed during the run")
+            if not again:
+                batch = self._duplicates.sent(batch)
             yield self._taken_up(batch) if self._replayed and self._replayed.begun else batch
 
     def _taken_up(self, batch: list[Request]) -> list[Request]:
@@ -228,11 +353,14 @@ class Run:
     def _done(self, step: Done, item: Asked) -> None:
         """What one request came to, usually one line's record: to the journal first and only then into the books."""
         for one in step.records:
-            self._keep(one, item)
+            self._keep(one, item.request)
         self.books.done(step, item)
+        if self._warming is not None:
+            self._warming.answered(item.request.line)
         self._sample()
+        self.parts.watch.step(step, item)
 
-    def _keep(self, record: Record, item: Asked) -> None:
+    def _keep(self, record: Record, request: Request) -> None:
         assert self._journal is not None
         if record.ok:
             self._journal.result(record.to_json())
@@ -240,7 +368,7 @@ class Run:
         else:
             self._journal.attempt(failure_line(record))
             self.survey.index.set(record.line, State.FAILED)
-        self.books.record(record, item.request.body.get("model"))
+        self.books.record(record, request.body.get("model"))
 
     def _note(self, note: Json, item: Asked) -> None:
         """An attempt that did not become a record: why, the wait, what it was billed; or a turn of a conversation."""
@@ -248,6 +376,7 @@ class Run:
         self._journal.attempt(dumps(note) + b"\n")
         self.books.note(note)
         self._sample()
+        self.parts.watch.step(note, item)
 
     def _sample(self, *, last: bool = False) -> None:
         """A point of the series where one is due: how the run went is drawn from these."""
@@ -275,10 +404,16 @@ class Run:
                 journal.settle()
             except JobError as fault:
                 self.ending = fault
-            facts = replace(parts.facts, removed=self._replayed.removed_count)
+            command = self.canary.command(parts.facts.command)
+            facts = replace(parts.facts, removed=self._replayed.removed_count, command=command)
             now = datetime.now(UTC)
             result = summary(facts, self.survey.index, self.tally, wall_s, self.ending, now)
+            if self.canary.forecast is not None:
+                result["canary"] = self.canary.forecast.as_json()
+            if self.roster is not None:
+                result["endpoints"] = self.roster.as_json()
             self._sample(last=True)
+            result |= self.pool.figures() if self.pool is not None else {}
             began = (now - timedelta(seconds=wall_s)).isoformat(timespec="seconds")
             result["series"] = joined(earlier_series(parts.folder), self.series.as_json(began))
             if journal.fault is None:
@@ -303,6 +438,18 @@ class Run:
         write_whole(parts.storage, parts.folder / "summary.json", _indented(result))
 
 
+def _each(repeats: Repeats, unbounded: Unbounded | None) -> Callable[[Request], None]:
+    """Both look at each request."""
+    if unbounded is None:
+        return repeats
+
+    def watch(request: Request) -> None:
+        repeats(request)
+        unbounded(request)
+
+    return watch
+
+
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
     """At once where the loop itself has met the fault, so that nothing is admitted in between; from a thread by the loop."""
     if asyncio._get_running_loop() is loop:
@@ -318,6 +465,10 @@ def _indented(value: Json) -> bytes:
         return orjson.dumps(value | {"series": series}, option=orjson.OPT_INDENT_2) + b"\n"
     except TypeError:  # half a surrogate pair in somebody's message
         return dumps(value) + b"\n"
+
+
+def _limited(settings: Settings) -> bool:
+    return settings.max_cost is not None or settings.max_total_tokens is not None
 
 
 def _has_results(folder: Path) -> bool:

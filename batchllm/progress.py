@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tqdm import tqdm
 
@@ -47,13 +47,23 @@ def figures(run: Run, failed: int) -> dict[str, str]:
     return shown
 
 
+class View(Protocol):
+    """Draws the run every so many seconds, and once more at its end."""
+
+    every_s: float
+
+    def draw(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Bar:
     """A tqdm bar on stderr."""
 
     every_s = BAR_S
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
         before = counts(run.survey.index)
         self._bar = tqdm(
             total=before["total"],
@@ -69,9 +79,9 @@ class Bar:
 
     def draw(self) -> None:
         try:
-            tally = self._run.tally
+            tally = self.run.tally
             self._bar.n = self._initial + tally.done + tally.failed
-            shown = figures(self._run, self._failed + tally.failed)
+            shown = figures(self.run, self._failed + tally.failed)
             del shown["req/s"]  # the bar has its own, of late
             self._bar.set_postfix_str(", ".join(f"{value} {name}" for name, value in shown.items()), refresh=False)
             self._bar.refresh()
@@ -89,7 +99,7 @@ class Lines:
     every_s = LINE_S
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
 
     def draw(self) -> None:
         say(self.line())
@@ -98,7 +108,7 @@ class Lines:
         """The closing table says the rest."""
 
     def line(self) -> str:
-        run = self._run
+        run = self.run
         index = counts(run.survey.index)
         done = run.tally.done + run.tally.failed
         wall = max(time.monotonic() - run.started, 1e-6)
@@ -109,14 +119,14 @@ class Lines:
 
 
 @contextmanager
-def shown(run: Run, *, quiet: bool) -> Iterator[None]:
-    """Show the run while the block lasts, in the way that fits this stderr; not at all if it is to be quiet."""
-    view = None if quiet else _view(run)
+def shown(run: Run, *, quiet: bool, view: View | None = None) -> Iterator[None]:
+    """Show the run while the block lasts: by `view`, else in the way that fits this stderr; not at all if it is to be quiet."""
+    view = None if quiet else view or _view(run)
     if view is None:
         yield
         return
     ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(view, ended), name="batchllm-progress", daemon=True)
+    thread = threading.Thread(target=_watch, args=(run, view, ended), name="batchllm-progress", daemon=True)
     thread.start()
     try:
         yield
@@ -125,9 +135,10 @@ def shown(run: Run, *, quiet: bool) -> Iterator[None]:
         thread.join(LAST_WORD_S)
 
 
-def _watch(view: Bar | Lines, ended: threading.Event) -> None:
+def _watch(run: Run, view: View, ended: threading.Event) -> None:
     while not ended.wait(view.every_s):
-        view.draw()
+        if not run.canary.asking:
+            view.draw()
     view.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from batchllm.billing import Charge
+from batchllm.billing import Charge, Worst
 from batchllm.errors import ErrorCode
 from batchllm.strictjson import dumps, loads
 from batchllm.types import NO_USAGE, Json, Usage, Verdict
@@ -94,6 +94,8 @@ def attempt_note(record: Record, charge: Charge, verdict: Verdict) -> Json:
         "cost_usd": charge.cost_usd,
         "latency_s": record.facts["latency_s"],
     }
+    if charge.worst is not None:
+        note["at_most"] = worst_json(charge.worst)
     if record.reply is not None and charge.billed != "no":
         note["body"] = orjson.Fragment(record.reply)
     return note
@@ -114,6 +116,11 @@ def usage_json(usage: Usage) -> Json:
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
     }
+
+
+def worst_json(worst: Worst) -> Json:
+    """`at_most` of an attempt of which nobody told what it was billed: the most it may have used and cost."""
+    return {"tokens": None if worst.tokens is None else int(worst.tokens), "usd": worst.usd}
 
 
 def usage_from(value: Any) -> Usage:

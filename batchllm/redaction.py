@@ -27,12 +27,13 @@ _SHOWN = ("x-request-id", "request-id", "apim-request-id", "location")
 
 
 class Redactor:
-    """Takes one key out of replies and texts. Costs a search or two per reply, and more only where the key is found."""
+    """Takes keys out of replies and texts. Costs a search or two per reply, and more only where the key is found."""
 
     __slots__ = ("_forms", "_needles")
 
-    def __init__(self, key: str | None) -> None:
-        forms = sorted(set(_forms(key)), key=len, reverse=True) if key and _is_secret(key) else []
+    def __init__(self, *keys: str | None) -> None:
+        secret = [form for key in keys if key and _is_secret(key) for form in _forms(key)]
+        forms = sorted(set(secret), key=len, reverse=True)
         self._needles = tuple(form for form in forms if not any(other in form for other in forms if other != form))
         self._forms = re.compile(b"|".join(map(re.escape, forms))) if forms else None
 

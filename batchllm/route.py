@@ -20,11 +20,22 @@ URLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """One address of several that are one endpoint; `cap` is the most it bears in flight, None where nobody knows."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    key_hint: str = ""
+    cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What all lines of a run share on their way: the endpoint's address, the provider's habits, the rules.
 
     `headers` hold the key. `schema_for` gives the schema a request's answer is checked against, None for none; `escalate`
-    is the model that is asked once where the answer does not become valid.
+    is the model that is asked once where the answer does not become valid. `sites` are the addresses where there are several;
+    `base_url` and `headers` are the first one's then.
     """
 
     provider: Provider
@@ -40,8 +51,10 @@ class Route:
     prices: Callable[..., Price | None]  # of the first name that has one, of the names of one model
     redactor: Redactor = field(default=Redactor(None), repr=False)
     escalate: str | None = None
+    assumed: int | None = None  # tokens to reckon with for an answer that nothing limits
     media: Media = Media()  # noqa: RUF009 - it never changes
     history: History = History()  # noqa: RUF009 - it never changes
+    sites: tuple[Site, ...] = ()
     _urls: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def url(self, path: str, model: str) -> str:

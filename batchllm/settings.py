@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from batchllm.errors import ExitCode, JobError
+from batchllm.gateway_settings import Gateway
 
 _DOCUMENTATION = ip_network("2001:db8::/32")
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+MOST_IN_FLIGHT = 100_000
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -51,15 +55,33 @@ class Sizes(_Frozen):
     media: int = Field(20 << 20, ge=1024, description="a local image or sound, as it lies on the disk")
 
 
+class BatchLane(_Frozen):
+    """How the provider's own Batch API is used (`lane = "batch"` or `"auto"`). Unset limits are the provider's."""
+
+    window: str | None = Field(None, pattern=r"^[1-9][0-9]*[hd]$", description="how long a batch may take, such as 24h")
+    lines: int | None = Field(None, ge=1, description="at most so many lines in a batch")
+    bytes: int | None = Field(None, ge=1024, description="at most so many bytes in a batch's file")
+    queued_tokens: int | None = Field(None, ge=1, description="at most so many prompt tokens in unfinished batches")
+    at_once: int | None = Field(None, ge=1, description="at most so many unfinished batches")
+    poll: float = Field(10.0, gt=0, description="seconds until a batch is first asked after; the pauses grow from there")
+    poll_most: float = Field(300.0, gt=0, description="the longest pause between two looks at a batch, seconds")
+    settle: float = Field(30.0, ge=0, description="how long to look for a batch whose creation was not confirmed, seconds")
+    discount: float | None = Field(None, ge=0, le=1, description="share of the live price where the price list has no batch price")
+
+
 class Settings(_Frozen):
     """The settings of one run, merged: defaults, `batchllm.toml`, sidecar, environment, flags (later ones win)."""
 
     insecure_http: bool = Field(False, description="allow plain http to a host that is not your own")
     provider: str | None = Field(None, description="a known endpoint (`batchllm providers`), or one of [providers]")
-    base_url: str | None = Field(None, description="any OpenAI-compatible server")
+    base_url: str | tuple[str, ...] | None = Field(
+        None, description="any OpenAI-compatible server; a list: several that are one target (see fleet.md)"
+    )
     serve: str | None = Field(None, description="the command of a server that lives as long as the run; {port} is a free port")
     serve_timeout: float = Field(600.0, gt=0, description="seconds until the server of `serve` has to answer")
-    api_key_env: str | None = Field(None, description="the environment variable that holds the key")
+    api_key_env: str | tuple[str, ...] | None = Field(
+        None, description="the environment variable that holds the key; a list: one for each base_url"
+    )
     model: str | None = Field(None, description="the model of lines that name none")
     url: str = Field("/v1/chat/completions", description="the path of lines that name none")
     schema_: str | None = Field(None, alias="schema", description="FILE.py:Model or FILE.json that each answer has to fit")
@@ -70,7 +92,8 @@ class Settings(_Frozen):
     escalate: str | None = Field(None, description="a model that is asked once for what is still invalid after `reask`")
     stream: bool | None = Field(None, description="stream answers; unset: as each line says")
     body: dict[str, Any] = Field(default_factory=dict, description="fields of every request whose line does not say otherwise")
-    concurrency: int = Field(64, ge=1, le=100_000, description="at most so many requests in flight")
+    concurrency: int | Literal["auto"] = Field(64, description="at most so many requests in flight; auto: as many as are worth it")
+    max_concurrency: int = Field(1024, ge=1, le=100_000, description="at most so many where `concurrency` is auto")
     rpm: float | None = Field(None, gt=0, description="at most so many requests a minute")
     tpm: float | None = Field(None, gt=0, description="at most so many tokens a minute, prompt and answer")
     reask: int = Field(1, ge=0, description="times an invalid answer is asked again with what was wrong")
@@ -79,6 +102,12 @@ class Settings(_Frozen):
     sizes: Sizes = Sizes()
     max_cost: float | None = Field(None, ge=0, description="US dollars that all runs into the folder may cost together")
     assume_max_tokens: int | None = Field(None, ge=1, description="the longest answer of a line that sets no limit itself")
+    max_total_tokens: int | None = Field(None, ge=0, description="tokens that all runs into the folder may use together")
+    max_runtime: float | None = Field(
+        None, gt=0, description="seconds (or 1h30m) after which this run begins nothing new"
+    )
+    canary: int = Field(0, ge=0, description="lines asked first; goes on only where the budget holds the rest, or you say so")
+    tokenizer: str | None = Field(None, description="a tokenizer.json that `check` counts with")
     until: str | None = Field(None, pattern=r"^([01]?\d|2[0-3]):[0-5]\d$", description="HH:MM after which nothing new begins")
     strict: bool = Field(False, description="send nothing if any line is bad")
     on_change: Literal["refuse", "rerun", "keep"] = Field(
@@ -88,6 +117,12 @@ class Settings(_Frozen):
     fresh: bool = Field(False, description="begin anew; the old folder is moved aside")
     ordered: bool = Field(False, description="also write results.ordered.jsonl")
     report: bool = Field(True, description="leave report.html in the folder at the end of a run")
+    on_finish: str | None = Field(None, description="a shell command at the end of a run, with the summary on its standard input")
+    on_finish_timeout: float = Field(60.0, gt=0, description="seconds `on_finish` may take")
+    webhook: SecretStr | None = Field(None, exclude=True, description="a URL that is told how a run ended; kept secret")
+    health_url: SecretStr | None = Field(None, exclude=True, description="a health check's ping URL; kept secret")
+    metrics_file: str | None = Field(None, description="a .prom file for node_exporter, written while a run goes")
+    otel: bool = Field(False, description="send OpenTelemetry spans and metrics as OTEL_EXPORTER_OTLP_* say")
     limit: int | None = Field(None, ge=1, description="only the first lines of the job")
     durability: Literal["none", "batch", "each"] = Field(
         "batch", description="when records are forced to disk: never, in groups, one by one"
@@ -96,23 +131,78 @@ class Settings(_Frozen):
     image_max_px: int | None = Field(None, ge=16, description="longest side of a local image; a larger one is shrunk")
     history: dict[str, Any] | None = Field(None, description="how much of a conversation goes along with each of its turns")
     pack: int = Field(1, ge=1, le=2048, description="lines of embeddings sent in one request")
+    dedupe: bool | None = Field(None, description="send equal lines once: true all, false none, unset those at temperature 0")
+    prefix_order: bool = Field(False, description="send lines with the same long beginning together, after one of them")
+    engine: Literal["local", "ray"] = Field("local", description="who sends the requests: this process, or workers on a Ray cluster")
+    ray_address: str | None = Field(None, description="the cluster's head, HOST:PORT; unset: RAY_ADDRESS, or one on this machine")
+    workers: int | None = Field(None, ge=1, le=10_000, description="workers on the Ray cluster; unset: one on each of its nodes")
+    lane: Literal["live", "batch", "auto"] = Field(
+        "live", description="requests one by one, the provider's Batch API, or that until `until` comes near"
+    )
+    batch: BatchLane = BatchLane()
     transport: Literal["auto", "aiohttp", "httptools"] = Field("auto", description="auto: the cheapest that is installed")
     proxy: str | None = Field(None, description="an HTTP proxy; the environment's are not read")
     ca_file: str | None = Field(None, description="certificates to trust, PEM")
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="endpoints of your own, by name")
     simulator: dict[str, Any] = Field(default_factory=dict, description="the embedded endpoint: `batchllm simulate --help`")
+    gateway: Gateway = Gateway()
     prices: dict[str, dict[str, float]] = Field(default_factory=dict, description="dollars a million tokens, by model")
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Every address that is set; none, one or several."""
+        return _several(self.base_url)
+
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """Every variable that is set to hold a key: none, one for all addresses, or one for each."""
+        return _several(self.api_key_env)
+
+    @property
+    def most_in_flight(self) -> int:
+        """The cap on requests in flight, found out or given."""
+        return self.max_concurrency if self.concurrency == "auto" else self.concurrency
+
+    @field_validator("concurrency", mode="plain")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        if value == "auto" or (type(value) is int and 1 <= value <= MOST_IN_FLIGHT):
+            return value
+        raise ValueError(f"should be a number from 1 to {MOST_IN_FLIGHT:,}, or auto")
+
+    @field_validator("base_url", "api_key_env", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(one, str) for one in value):
+            raise ValueError("has to be a text or a list of texts")
+        return value[0] if len(value) == 1 else tuple(value)
 
     @field_validator("base_url")
     @classmethod
-    def _absolute(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """An absolute URL, encrypted unless it stays on the user's own machine or network."""
-        if value is None:
-            return None
-        url = absolute_url(value)
-        if not info.data.get("insecure_http"):
-            refuse_unencrypted(url)
-        return url
+    def _absolute(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> str | tuple[str, ...] | None:
+        """Absolute URLs, encrypted unless they stay on the user's own machine or network, each once."""
+        urls = [absolute_url(one) for one in _several(value)]
+        for url in urls:
+            if not info.data.get("insecure_http"):
+                refuse_unencrypted(url)
+            if urls.count(url) > 1:
+                raise ValueError(f"{url} is named twice")
+        return tuple(urls) if isinstance(value, tuple) else next(iter(urls), None)
+
+    @field_validator("webhook", "health_url")
+    @classmethod
+    def _postable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """A URL that may be a secret as a whole: what is wrong with it is said without it."""
+        if value is not None:
+            refuse_unpostable(value.get_secret_value(), insecure=bool(info.data.get("insecure_http")))
+        return value
+
+    @field_validator("max_runtime", mode="before")
+    @classmethod
+    def _in_seconds(cls, value: Any) -> Any:
+        return seconds_of(value) if isinstance(value, str) else value
 
     @field_validator("body")
     @classmethod
@@ -122,12 +212,42 @@ class Settings(_Frozen):
         return value
 
 
+def seconds_of(text: str) -> float:
+    """A length of time: `90`, `90s`, `1h30m`. Raises ValueError for anything else."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if not found or not any(found.groups()):
+        raise ValueError(f"'{text}' is no length of time; it should look like 90, 90s, 45m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
+
+
 def refuse_unencrypted(url: str) -> None:
     """Raises ValueError for plain http to a host that is not the user's own."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "http" and not _at_home(host):
         raise ValueError(f"the key and every prompt would go unencrypted to {host}; use https, or set insecure_http = true")
+
+
+def refuse_unpostable(value: str, *, insecure: bool) -> None:
+    """Raises ValueError, without the URL in its text, for what cannot be posted to, or only unencrypted to a stranger."""
+    try:
+        parts = urlsplit(value)
+        fit = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fit = False
+    if not fit or any(ord(one) <= 32 for one in value):
+        raise ValueError("this is no URL; it should look like https://example.com/…")
+    if parts.username or parts.password:
+        raise ValueError("a user name or password in this URL would not be sent; use a URL with a token in its path")
+    if parts.scheme == "http" and not insecure and not _at_home(parts.hostname or ""):
+        raise ValueError("this URL would be sent unencrypted; use https, or set insecure_http = true")
 
 
 def _at_home(host: str) -> bool:

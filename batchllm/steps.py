@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from batchllm.billing import Charge
+from batchllm.billing import Charge, Worst
 from batchllm.errors import TransportError
 from batchllm.records import Record
 from batchllm.types import Call, Json, Reply, Request, Verdict
@@ -28,11 +28,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Ask once more, `wait_s` seconds from now at the earliest."""
+    """Ask once more, `wait_s` seconds from now at the earliest.
+
+    `shunned` are the endpoints, of several, that it may not be asked of, and until when (monotonic seconds).
+    """
 
     verdict: Verdict
     wait_s: float
     note: Json
+    shunned: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Asked(Protocol):
     def body(self) -> Json: ...
     def call(self, now: float, data: bytes | None = None) -> Call: ...
     def token_estimate(self) -> float: ...
+    def worst(self) -> Worst: ...
     def last_tokens(self, reserved: float) -> float: ...
     def received(self, reply: Reply, now: float, jitter: float, *, outage: bool = False) -> AnyStep: ...
     def failed(self, error: TransportError, now: float, jitter: float, *, outage: bool = False) -> AnyStep: ...

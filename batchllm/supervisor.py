@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
 
+from batchllm.endings import duration, seconds_until
 from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
 from batchllm.terminal import say
+from batchllm.watchdog import Vigil, watched
 
 _CODES = {signal.SIGINT: ExitCode.SIGINT, signal.SIGTERM: ExitCode.SIGTERM, signal.SIGHUP: ExitCode.SIGHUP}
 
@@ -26,6 +29,8 @@ async def supervise(run: Run, *, signals: bool) -> None:
         run.stop(ending)
         timers.append(loop.call_later(run.parts.settings.timeouts.drain, execution.cancel))
 
+    run.drain = drain
+
     def on_signal(number: signal.Signals) -> None:
         if run.ending is not None and execution.cancel():
             return
@@ -34,11 +39,15 @@ async def supervise(run: Run, *, signals: bool) -> None:
         _tell(f"{number.name}: no new requests; waiting for {flying} in flight (again to stop at once)")
         drain(JobError(_CODES[number], f"stopped by {number.name}"))
 
+    if run.parts.settings.max_runtime is not None:
+        left = max(0.0, run.born + run.parts.settings.max_runtime - time.monotonic())
+        ending = JobError(ExitCode.TRY_LATER, f"the run time of {duration(run.parts.settings.max_runtime)} (--max-runtime) is over")
+        timers.append(loop.call_later(left, drain, ending))
     if run.parts.settings.until:
         seconds = seconds_until(run.parts.settings.until, datetime.now())
         ending = JobError(ExitCode.TRY_LATER, f"the deadline {run.parts.settings.until} was reached")
         timers.append(loop.call_later(seconds, drain, ending))
-    with _handlers(loop, on_signal, signals):
+    with _handlers(loop, on_signal, signals), watched(loop, Vigil()) if signals else nullcontext():
         try:
             await execution
         except asyncio.CancelledError:
@@ -70,14 +79,6 @@ def _handlers(loop: asyncio.AbstractEventLoop, on_signal: Callable[[signal.Signa
         for number in heard:
             loop.remove_signal_handler(number)
 
-
-def seconds_until(clock: str, now: datetime) -> float:
-    """Seconds from `now` to the next time the local clock shows `HH:MM`."""
-    hour, minute = map(int, clock.split(":"))
-    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if then <= now:
-        then += timedelta(days=1)
-    return (then - now).total_seconds()
 
 
 def event_loop(*, fast: bool = True) -> Callable[[], asyncio.AbstractEventLoop]:

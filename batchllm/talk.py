@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from batchllm.billing import Charge
+from batchllm.billing import Charge, Worst
 from batchllm.conversation import Conversation, history_from
 from batchllm.errors import TransportError
 from batchllm.item import Item
@@ -65,6 +65,9 @@ class Talk:
 
     def token_estimate(self) -> float:
         return self._item.token_estimate()
+
+    def worst(self) -> Worst:
+        return self._item.worst()
 
     def last_tokens(self, reserved: float) -> float:
         return self._asked.last_tokens(reserved)
@@ -148,6 +151,8 @@ class Talk:
             facts["cost_usd"] = (
                 round(self._cost + (cost or 0.0), 9) if self._cost_known and (cost is not None or not record.ok) else None
             )
+            if facts["cost_usd"] is None and self.last.usd:
+                facts["last_cost_usd"] = self.last.usd
         return replace(done, record=replace(record, message=message, usage=usage, facts=facts))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchllm.types import NO_USAGE, Usage
+from batchllm.types import Usage
 
 _STEP = math.log(1.02)
 _LEAST = 1e-4
@@ -78,6 +78,21 @@ class _Tokens:
         if usage.reasoning_tokens is not None:
             self._reasoning = (self._reasoning or 0) + usage.reasoning_tokens
 
+    def add_json(self, usage: dict[str, Any]) -> bool:
+        """The same for a usage as a record holds it, a million times when a run goes on; whether it was known."""
+        get = usage.get
+        if prompt := (type(count := get("prompt_tokens")) is int and count >= 0):
+            self._prompt = (self._prompt or 0) + count
+        if completion := (type(count := get("completion_tokens")) is int and count >= 0):
+            self._completion = (self._completion or 0) + count
+        if type(count := get("total_tokens")) is int and count >= 0:
+            self._total = (self._total or 0) + count
+        if type(count := get("cached_tokens")) is int and count >= 0:
+            self._cached = (self._cached or 0) + count
+        if type(count := get("reasoning_tokens")) is int and count >= 0:
+            self._reasoning = (self._reasoning or 0) + count
+        return prompt and completion
+
     @property
     def usage(self) -> Usage:
         return Usage(self._prompt, self._completion, self._total, self._cached, self._reasoning)
@@ -103,18 +118,23 @@ def fields_of(facts: dict[str, Any]) -> tuple[str, ...]:
 @dataclass(slots=True)
 class Tally:
     """Running totals of one run. `usage` covers every attempt that was billed, with its share in `rejected_usage`
-    for answers that were not kept as results; `usage_unknown` counts billed attempts whose tokens nobody told.
+    for answers that were not kept as results; `usage_unknown` counts billed attempts whose tokens nobody told,
+    `outcome_unknown` those that may have been billed at all. `at_most_*` is the most that both kinds may have taken.
     """
 
     done: int = 0
     failed: int = 0
     invalid: int = 0
     skipped: int = 0
+    duplicates: int = 0
     requests: int = 0
     usage_unknown: int = 0
     outcome_unknown: int = 0
     cost_usd: float = 0.0
     cost_known: bool = True
+    rejected_cost_usd: float = 0.0
+    at_most_usd: float = 0.0
+    at_most_tokens: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: dict[str, FailureGroup] = field(default_factory=dict)
     fields_invalid: Counter[str] = field(default_factory=Counter)
@@ -145,20 +165,41 @@ class Tally:
         return usage.total_tokens or (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
 
     @property
+    def cached_share(self) -> float | None:
+        """The part of all prompt tokens that providers read from their caches; None where none told."""
+        usage = self.usage
+        if usage.cached_tokens is None or not usage.prompt_tokens:
+            return None
+        return round(usage.cached_tokens / usage.prompt_tokens, 4)
+
+    @property
     def rejected_usage(self) -> Usage:
         return self._rejected.usage
 
     def earlier(self, usage: Usage, before: Usage, cost_usd: float | None, *, rejected: bool) -> None:
         """What an earlier run's record was billed in its last attempt; those `before` it are counted by their notes."""
-        self.add_usage(usage if before is NO_USAGE else usage - before, rejected=rejected)
+        self.add_usage(usage - before, rejected=rejected)
+        self.add_cost(cost_usd, rejected=rejected)
+
+    def earlier_result(self, usage: dict[str, Any], cost_usd: float | None) -> None:
+        """The same for a result of a single attempt, as nearly all are."""
+        if not self._used.add_json(usage):
+            self.usage_unknown += 1
         self.add_cost(cost_usd)
 
-    def add_cost(self, cost_usd: float | None) -> None:
+    def add_cost(self, cost_usd: float | None, *, rejected: bool = False) -> None:
         """Count what one billed attempt cost; None makes the total unknown rather than too small."""
         if cost_usd is None:
             self.cost_known = False
         else:
             self.cost_usd += cost_usd
+            self.rejected_cost_usd += cost_usd if rejected else 0.0
+
+    def add_at_most(self, at_most: object) -> None:
+        """Count the worst case of an attempt of which nobody told what it was billed."""
+        if isinstance(at_most, dict):
+            self.at_most_usd += at_most.get("usd") or 0.0
+            self.at_most_tokens += at_most.get("tokens") or 0
 
     def answered_by(self, model: object) -> None:
         """Count an answer for the model that gave it; a gateway may make up a new name for each, so only so many are kept."""

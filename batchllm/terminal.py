@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from threading import Thread
 from typing import Any
 
 from batchllm.redaction import Redactor
@@ -23,6 +24,11 @@ def say(text: str, stream: Any = None) -> None:
         print(harmless(text).replace("\n", "\\n"), file=stream or sys.stderr, flush=True)
     except (OSError, ValueError):
         return
+
+
+def say_aside(text: str) -> None:
+    """The same without waiting for a terminal that takes no more."""
+    Thread(target=say, args=(text,), name="batchllm-say", daemon=True).start()
 
 
 class CleanFormatter(logging.Formatter):

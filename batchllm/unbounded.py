@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from batchllm.billing import READS_ONLY, Price
+from batchllm.billing import Price, most_written
 from batchllm.errors import ExitCode, JobError
-from batchllm.types import Request
+from batchllm.types import Json, Request
 
 
 class Unbounded:
-    """Looks at each request of a job once; `refuse` then says why `--max-cost` cannot be kept for it."""
+    """Looks at each request of a job once; `refuse_*` then say why a budget cannot be kept for it."""
 
     def __init__(self) -> None:
         self._lines = 0
         self._first = 0
 
+    def told(self) -> Json:
+        return {"lines": self._lines, "first": self._first}
+
+    def tell(self, told: Json) -> None:
+        self._lines, self._first = told["lines"], told["first"]
+
     def __call__(self, request: Request) -> None:
-        body = request.body
-        if body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens"):
-            return
-        if request.url.endswith(READS_ONLY):
+        if most_written(request.body, request.url, None) is not None:
             return
         self._lines += 1
         self._first = self._first or request.line
 
-    def refuse(self, models: Iterable[str], prices: Callable[[str], Price | None], assumed: int | None) -> None:
-        """Raise `JobError` (2) with the way out; nothing where every request has a price and an end."""
+    def refuse_unpriced(self, models: Iterable[str], prices: Callable[[str], Price | None]) -> None:
+        """Raise `JobError` (2) with the way out where a model has no price."""
         unpriced = sorted(model for model in models if prices(model) is None)
         if unpriced:
             raise JobError(
@@ -34,9 +37,12 @@ class Unbounded:
                 f'--max-cost needs a price for {", ".join(unpriced)}: put [prices."{unpriced[0]}"] with input and output, in US '
                 "dollars per million tokens, into the settings",
             )
+
+    def refuse_endless(self, flag: str, assumed: int | None) -> None:
+        """Raise `JobError` (2) with the way out where an answer has no limit; `flag` is the budget that needs one."""
         if self._lines and assumed is None:
             raise JobError(
                 ExitCode.USAGE,
-                f"--max-cost needs a limit on every answer, and {self._lines} lines have none (the first is line {self._first}): "
+                f"{flag} needs a limit on every answer, and {self._lines} lines have none (the first is line {self._first}): "
                 "set max_tokens in [body], or say with --assume-max-tokens what to reckon with",
             )

@@ -2,8 +2,8 @@
 
     python -m benchmarks.instant_server [--latency MS]
 
-Prints its port, serves on 127.0.0.1 until its standard input closes. It reads no JSON: what a client costs against it
-is the client's own cost.
+Prints its port, serves on 127.0.0.1 until its standard input closes, then prints what came as a line of JSON. It reads no
+JSON: what a client costs against it is the client's own cost.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import sys
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import cast
 
@@ -52,17 +53,43 @@ def reply() -> bytes:
     return head.encode("ascii") + body
 
 
+@dataclass(slots=True)
+class Came:
+    """Connections that came, how many were open at most and at the end, how many came within one tenth of a second at most."""
+
+    connections: int = 0
+    open: int = 0
+    open_most: int = 0
+    burst: int = 0
+    _tenth: int = 0
+    _in_tenth: int = 0
+
+    def one_more(self, now: float) -> None:
+        self.connections += 1
+        self.open += 1
+        self.open_most = max(self.open_most, self.open)
+        tenth = int(now * 10)
+        self._in_tenth = self._in_tenth + 1 if tenth == self._tenth else 1
+        self._tenth = tenth
+        self.burst = max(self.burst, self._in_tenth)
+
+
 class Connection(asyncio.Protocol):
     """Answers each request once its last byte is there; requests may share a piece or come in several."""
 
-    def __init__(self, answer: bytes, latency_s: float) -> None:
+    def __init__(self, answer: bytes, latency_s: float, came: Came) -> None:
         self._answer = answer
         self._latency_s = latency_s
         self._loop = asyncio.get_running_loop()
         self._rest = b""
+        self._came = came
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._came.one_more(self._loop.time())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._came.open -= 1
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
@@ -85,10 +112,12 @@ def request_end(data: bytes) -> int:
 
 async def serve(latency_s: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(partial(Connection, reply(), latency_s), "127.0.0.1", 0, backlog=4096)
+    came = Came()
+    server = await loop.create_server(partial(Connection, reply(), latency_s, came), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
+    print(orjson.dumps({name: value for name, value in asdict(came).items() if name[0] != "_"}).decode(), flush=True)
 
 
 def main() -> int:

@@ -6,14 +6,19 @@ from argparse import Namespace
 from typing import Any
 
 from batchllm.admission import preflight_for
-from batchllm.assembly import check_values, job_file, price_list, schemas_of, target
-from batchllm.cli.estimate import Estimate, estimate_lines
-from batchllm.cli.flags import configuration_for
+from batchllm.assembly import borne, check_values, formed, job_file, price_list, schemas_of
+from batchllm.cli.estimate import estimate_lines
+from batchllm.cli.flags import configuration_for, folder_for
 from batchllm.configuration import Configuration
 from batchllm.errors import ExitCode
+from batchllm.estimate.counters import counter_for
+from batchllm.estimate.earlier import earlier_answers
+from batchllm.estimate.job import Estimate
+from batchllm.estimate.pace import Limits
 from batchllm.sources.raw_lines import open_job
 from batchllm.strictjson import dumps
 from batchllm.survey import survey
+from batchllm.target import target
 from batchllm.terminal import say
 
 
@@ -40,8 +45,15 @@ def examine(args: Namespace, configuration: Configuration) -> dict[str, Any]:
     mode = settings.structured if settings.structured != "auto" else chosen.provider.structured
     preflight = preflight_for(settings, chosen.provider, mode, default_schema=None in schemas)
     open_job(args.job).close()
-    prices = price_list(settings, settings.base_url or chosen.base_url)
-    estimate = Estimate(prices, settings.assume_max_tokens)
+    prices = price_list(settings, chosen.base_url)
+    bounded = borne(settings, chosen)
+    estimate = Estimate(
+        prices,
+        settings.assume_max_tokens,
+        counter=counter_for(settings.tokenizer, settings.model),
+        earlier=earlier_answers(folder_for(args), settings.model),
+        form=formed(schemas, mode),
+    )
     found = survey(job_file(settings, args.job, preflight.fault), settings.limit, estimate.add)
     return {
         "job": str(args.job),
@@ -54,7 +66,7 @@ def examine(args: Namespace, configuration: Configuration) -> dict[str, Any]:
         "endpoint": chosen.name,
         "urls": dict(found.urls),
         "models": dict(found.models),
-        "estimate": estimate.as_json(),
+        "estimate": estimate.as_json(Limits(bounded.most_in_flight, bounded.rpm, bounded.tpm)),
         "settings": check_values(settings),
     }  # fmt: skip
 
@@ -70,6 +82,6 @@ def _print(findings: dict[str, Any]) -> None:
         say(f"  warning: {sentence}")
     for name in ("urls", "models"):
         say(f"  {name:<9} " + (", ".join(f"{key} × {count}" for key, count in findings[name].items()) or "none named"))
-    for line in estimate_lines(findings["estimate"]):
+    for line in estimate_lines(findings["estimate"], findings["settings"].get("max_cost")):
         say(line)
     say("  nothing was sent")

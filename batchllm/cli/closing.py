@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from batchllm.terminal import say
@@ -25,9 +26,16 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
     if counts["invalid_lines"]:
         lines.append(f"    {'bad lines':<18}{counts['invalid_lines']:>7}  see errors.jsonl")
     lines.append("  tokens    " + _tokens(summary))
+    lines += _cost(summary)
+    if summary["duplicates"]:
+        lines.append(f"  saved     {summary['duplicates']:,} requests: lines that ask the same as another (--no-dedupe sends them)")
     if summary["retries"]:
         lines.append("  retries   " + ", ".join(f"{count} {code}" for code, count in summary["retries"].items()))
+    lines += _lanes(summary.get("lanes") or {}, summary["output"])
     lines.append("  time      " + _time(summary))
+    if summary.get("concurrency_found"):
+        lines.append(f"  in flight {summary['concurrency_found']:,} at a time, as --concurrency auto found")
+    lines += _endpoints(summary.get("endpoints", ()))
     lines.append(f"  files     {summary['output']}/results.jsonl" + (", errors.jsonl" if counts["failed"] else ""))
     if summary["removed_lines"]:
         lines.append(f"  note      {summary['removed_lines']} answers belong to lines the job no longer has; they are kept")
@@ -36,6 +44,23 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         lines.append(f"  go on     {ended['command']}{when}")
     elif ended["exit_code"] == 1 and summary["failures"]:
         lines.append(f"  again     {ended['command']} --retry-failed")
+    return lines
+
+
+def _lanes(lanes: dict[str, Any], folder: str) -> list[str]:
+    """What went by each lane, and what is still on its way."""
+    lines = []
+    for name, lane in lanes.items():
+        cost = "" if not lane["cost_usd"] else f", ${lane['cost_usd']:.4f}"
+        saved = f", ${lane['saved_usd']:.4f} less than live" if lane.get("saved_usd") else ""
+        batches = f" in {lane['batches']} batches" if "batches" in lane else ""
+        lines.append(f"  {name:<10}{lane['answered']:,} answered{batches}{cost}{saved}")
+    going = lanes.get("batch", {})
+    if going.get("unfinished"):
+        lines.append(
+            f"  running   {going['unfinished']} batches with {going['unfinished_lines']:,} lines go on at the provider; "
+            f"the same command fetches them, `batchllm cancel {folder}` stops them"
+        )
     return lines
 
 
@@ -49,6 +74,8 @@ def _tokens(summary: dict[str, Any]) -> str:
     names = ("prompt", "completion", "cached", "reasoning")
     parts = [f"{usage[f'{name}_tokens']:,} {name}" for name in names if usage[f"{name}_tokens"] is not None]
     text = ", ".join(parts) or "unknown"
+    if summary["cached_share"]:
+        text += f" ({summary['cached_share']:.0%} of the prompts from the provider's cache)"
     rejected = summary["rejected_usage"]["completion_tokens"]
     if rejected:
         text += f" ({rejected:,} of the completion in rejected answers)"
@@ -56,9 +83,36 @@ def _tokens(summary: dict[str, Any]) -> str:
         text += f"; {summary['usage_unknown']} attempts told no usage"
     if summary["outcome_unknown"]:
         text += f"; {summary['outcome_unknown']} attempts may have been billed unseen"
-    if summary["cost_usd"]:
-        text += f"; ${summary['cost_usd']:.4f}"
     return text
+
+
+def _cost(summary: dict[str, Any]) -> Iterator[str]:
+    """What all runs into the folder cost; rejected answers and attempts of unknown outcome stand apart."""
+    cost, known = summary["cost"], summary["cost_usd"] is not None
+    if not known and not cost["known_usd"]:
+        if not summary["simulated"] and summary["usage"]["total_tokens"]:
+            yield "  cost      unknown: no price is known for this model, so there are tokens only; [prices] in the settings gives one"
+        return
+    if not cost["known_usd"] and not cost["unseen_at_most_usd"]:
+        return
+    text = f"${cost['known_usd']:.4f}" + ("" if known else " for the answers whose cost is known")
+    if cost["rejected_usd"]:
+        text += f", ${cost['rejected_usd']:.4f} of it for answers that were rejected"
+    if cost["unseen_at_most_usd"]:
+        text += f"; up to ${cost['unseen_at_most_usd']:.4f} more for attempts of which nobody told"
+    yield f"  cost      {text}"
+
+
+def _endpoints(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """What each of several endpoints did."""
+    for row in rows:
+        latency = row["latency_s"]
+        times = f"; latency p50 {latency['p50']:g} s, p90 {latency['p90']:g} s" if latency["p50"] is not None else ""
+        state = "" if row["state"] == "in use" else f"; {row['state'][:140]}"
+        yield (
+            f"  endpoint  {row['endpoint']}: {row['requests']} requests, {row['answered']} answered, {row['refused']} refused, "
+            f"{row['failed']} failed, {row['tokens']:,} tokens{times}; up to {row['limit']} in flight{state}"
+        )
 
 
 def _time(summary: dict[str, Any]) -> str:

@@ -43,3 +43,18 @@ def verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--repair", action="store_true", help="move damaged lines aside, so that a run asks for them again")
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
+
+
+def cancel(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "examples:\n  batchllm cancel outputs/extract\n"
+        "  batchllm cancel outputs/extract --forget    (batches of an account that is gone: nothing is asked of it)\n\n"
+        "What the batches have answered is kept and billed; other lines are pending again. The endpoint and the settings are\n"
+        "those of the run, out of job.json; the key comes from the environment as ever.\n\n"
+        "exit codes: 0 no batch is left · 2 bad settings · 65 no run was made into this folder · 69 endpoint unavailable ·\n"
+        "  74 the disk failed · 75 another run holds the folder · 77 the account was refused"
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the output folder of a run with --lane batch or auto")
+    about = "give unfinished batches up without asking the provider: their lines are paid for again"
+    parser.add_argument("--forget", action="store_true", help=about)
+    parser.add_argument("--quiet", action="store_true", help="no closing table; errors still show")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from batchllm.cli import groups, table_arguments
+from batchllm.cli import groups, table_arguments, watch_arguments
 
 _RUN_EXAMPLES = """\
 examples:
@@ -18,8 +18,13 @@ examples:
   the first ten lines only, then everything (finished lines are never asked twice)
       batchllm run reviews.jsonl --limit 10
       batchllm run reviews.jsonl
+  ten lines first, then the rest if all of it is forecast to cost no more than 5 dollars
+      batchllm run reviews.jsonl --model gpt-4o-mini --canary 10 --max-cost 5
   each row of a table, by a prompt template: the job is built first (`batchllm build --help` tells more)
       batchllm run reviews.csv --prompt 'Translate into English: {{ text }}' --model gpt-4o-mini
+  at the batch price, answers within a day; and the same, but finished by six whatever happens
+      batchllm run reviews.jsonl --provider openai --lane batch
+      batchllm run reviews.jsonl --provider openai --lane auto --until 06:00
   after any stop, crash or deadline, go on where it stopped: the same command again
 
 exit codes: 0 every line answered · 1 some failed for good · 2 bad usage, nothing sent · 65 no usable line, or the
@@ -36,8 +41,12 @@ def run(parser: argparse.ArgumentParser) -> None:
     groups.answers(parser)
     groups.media(parser)
     groups.pace(parser)
+    groups.lane(parser)
+    groups.scale(parser)
     group = parser.add_argument_group("what is done")
     group.add_argument("--limit", type=int, metavar="N", help="only the first N lines of the job")
+    about = "ask N lines first, spread over the job; go on if the forecast fits the budget or you say so"
+    group.add_argument("--canary", type=int, metavar="N", help=about)
     group.add_argument("--retry-failed", action="store_true", default=None, help="ask failed lines again too")
     group.add_argument("--on-change", choices=("refuse", "rerun", "keep"), help="if settings changed since the last run")
     group.add_argument(
@@ -54,7 +63,9 @@ def run(parser: argparse.ArgumentParser) -> None:
         help="leave report.html in the folder at the end (default: yes)",
     )
     group.add_argument("--dry-run", action="store_true", help="read, check and count everything; send nothing")
+    groups.estimate(parser)
     table_arguments.run_table(parser)
+    watch_arguments.notices(parser)
     groups.output(parser)
 
 
@@ -67,5 +78,9 @@ def check(parser: argparse.ArgumentParser) -> None:
     groups.endpoint(parser)
     groups.answers(parser)
     groups.media(parser)
+    groups.pace(parser)
+    about = "the output folder, whose answers tell what others will use (default: outputs/<job's stem>)"
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=about)
+    groups.estimate(parser)
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N lines")

@@ -16,26 +16,29 @@ from batchllm.assembly import parts, simulated_endpoint
 from batchllm.cli.build_asked import asked_for, job_for_run
 from batchllm.cli.check_command import report as check_report
 from batchllm.cli.closing import closing
-from batchllm.cli.flags import configuration_for, folder_for
+from batchllm.cli.flags import configuration_for, folder_for, without_secrets
+from batchllm.cli.live_view import live_view
+from batchllm.cli.question import Terminal
 from batchllm.cli.report_command import leave_report
 from batchllm.cli.stdin_job import spooled
 from batchllm.configuration import Configuration
 from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
-from batchllm.progress import shown
+from batchllm.progress import View, shown
 from batchllm.redaction import Redactor
 from batchllm.serving.server import Server, served, stops_as_endings
 from batchllm.strictjson import dumps
 from batchllm.supervisor import event_loop, supervise
 from batchllm.terminal import CleanFormatter, say
 from batchllm.types import Json
+from batchllm.watching.watchers import Watched, watched
 
 DESCRIPTORS_BESIDE = 64
 """File descriptors a run needs beside its connections."""
 
 
 def main(args: Namespace) -> int:
-    _log(args.log_level)
+    log(args.log_level)
     args.job = spooled(args.job, args.output)
     configuration, folder = configuration_for(args), folder_for(args)
     bad_rows = 0
@@ -43,15 +46,22 @@ def main(args: Namespace) -> int:
         args.job, bad_rows = job_for_run(args, folder)
     if args.dry_run:
         return check_report(args, configuration)
-    configuration = _within_descriptors(configuration)
+    configuration = within_descriptors(configuration)
+    with watched(configuration, args.job, folder, command_line()) as looking:
+        return _run(args, configuration, folder, looking, bad_rows)
+
+
+def _run(args: Namespace, configuration: Configuration, folder: Path, looking: Watched, bad_rows: int) -> int:
+    view = live_view(looking.recent) if args.ui and not args.quiet else None
     with simulated_endpoint(configuration) as address, served(configuration, folder) as server:
         address = server.base_url if server is not None else address
-        run = Run(parts(configuration, args.job, folder, command=command_line(), base_url=address))
-        _log_without(run.parts.route.redactor)
+        run = Run(parts(configuration, args.job, folder, command=command_line(), base_url=address, watch=looking.watchers))
+        log_without(run.parts.route.redactor)
+        run.canary.witness = Terminal(quiet=args.quiet)
         run.prepare()
         if not args.quiet:
             _introduce(run)
-        summary = _ask(run, server, quiet=args.quiet)
+        summary = _ask(run, server, quiet=args.quiet, view=view)
     if not args.quiet:
         closing(summary)
     elif run.ending is not None:
@@ -61,7 +71,9 @@ def main(args: Namespace) -> int:
     if configuration.settings.report and _is_news(summary, folder):
         leave_report(folder, quiet=args.quiet)
     code = int(summary["ended"]["exit_code"])
-    return int(ExitCode.SOME_FAILED) if bad_rows and code == ExitCode.OK else code
+    code = int(ExitCode.SOME_FAILED) if bad_rows and code == ExitCode.OK else code
+    looking.watchers.finished(summary, code)
+    return code
 
 
 def _is_news(summary: Json, folder: Path) -> bool:
@@ -70,13 +82,13 @@ def _is_news(summary: Json, folder: Path) -> bool:
     return summary["ended"]["exit_code"] != ExitCode.DISK and (done > 0 or not (folder / "report.html").exists())
 
 
-def _ask(run: Run, server: Server | None, *, quiet: bool) -> Json:
+def _ask(run: Run, server: Server | None, *, quiet: bool, view: View | None = None) -> Json:
     """Ask for what is pending, and write the end of the run whatever happened in between."""
     try:
         with stops_as_endings():
             if server is not None and run.pending:
                 server.start()
-            with shown(run, quiet=quiet), asyncio.Runner(loop_factory=event_loop()) as runner:
+            with shown(run, quiet=quiet, view=view), asyncio.Runner(loop_factory=event_loop()) as runner:
                 runner.run(_conduct(run, server))
     except JobError as ending:  # a server that never came to answer, a signal before anything was asked
         run.ending = ending
@@ -113,10 +125,11 @@ def _introduce(run: Run) -> None:
         say(f"  note: {notice}")
 
 
-def _within_descriptors(configuration: Configuration) -> Configuration:
+def within_descriptors(configuration: Configuration) -> Configuration:
     """Raise the soft limit on open files to what the cap needs; where that is refused, lower the cap and say so."""
     settings = configuration.settings
-    needed = settings.concurrency + DESCRIPTORS_BESIDE
+    wanted = settings.most_in_flight
+    needed = wanted + DESCRIPTORS_BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return configuration
@@ -127,23 +140,23 @@ def _within_descriptors(configuration: Configuration) -> Configuration:
     if soft >= needed:
         return configuration
     cap = max(1, soft - DESCRIPTORS_BESIDE)
-    say(f"concurrency lowered from {settings.concurrency} to {cap}: this machine allows {soft} open files (ulimit -n)")
-    lowered = settings.model_copy(update={"concurrency": cap})
+    say(f"concurrency lowered from {wanted} to {cap}: this machine allows {soft} open files (ulimit -n)")
+    lowered = settings.model_copy(update={"max_concurrency" if settings.concurrency == "auto" else "concurrency": cap})
     return Configuration(lowered, configuration.environment, configuration.origin)
 
 
 def command_line() -> str:
-    """The command as it can be pasted again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it can be pasted again, but for URLs that are secrets."""
+    return shlex.join([Path(sys.argv[0]).name, *without_secrets(sys.argv[1:])])
 
 
-def _log(level: str) -> None:
+def log(level: str) -> None:
     logging.basicConfig(stream=sys.stderr, level=level.upper())
     logging.raiseExceptions = False  # a closed stderr does not stop a run
-    _log_without(Redactor(None))
+    log_without(Redactor(None))
 
 
-def _log_without(redactor: Redactor) -> None:
+def log_without(redactor: Redactor) -> None:
     for handler in logging.root.handlers:
         handler.setFormatter(CleanFormatter(redactor))
 

@@ -14,6 +14,9 @@ from batchllm.reports.status import status
 from batchllm.terminal import say
 from batchllm.types import Json
 
+SHOWN = 20
+"""Batches told one by one."""
+
 
 def main(args: Namespace) -> int:
     now = datetime.now(UTC)
@@ -39,12 +42,30 @@ def status_lines(found: Json, now: datetime) -> list[str]:
     if found["request_counts"]["invalid_lines"]:
         lines.append(f"    {'bad lines':<18}{found['request_counts']['invalid_lines']:>7}  of the job, never sent")
     lines.append("  tokens    " + _tokens(found))
+    lines += _batches(found["batches"])
+    if found["duplicates"]:
+        lines.append(f"  saved     {found['duplicates']:,} requests: lines that ask the same as another")
     if found["pace"] or found["last_written"]:
         lines.append("  pace      " + _pace(found, now))
     if found["last_attempts"]:
         lines.append("  attempts  the last that came to no answer:")
         lines += [f"    {_attempt(note)}" for note in found["last_attempts"]]
     return lines + _notes(found)
+
+
+def _batches(batches: list[Json]) -> list[str]:
+    """The batches at the provider: the unfinished ones, and how many are done."""
+    if not batches:
+        return []
+    going = [one for one in batches if one["open"]]
+    lines = [f"  batches   {len(batches)}: {len(going)} unfinished with {sum(one['lines'] for one in going):,} lines"]
+    for one in going[:SHOWN]:
+        done = "" if one["completed"] is None else f", {one['completed']:,} done there"
+        name = one["batch_id"] or "not yet created"
+        lines.append(f"    {name}  {one['status']}, {one['lines']:,} lines{done}, submitted {one['submitted_at']}")
+    if len(going) > SHOWN:
+        lines.append(f"    … and {len(going) - SHOWN} more; --json shows all")
+    return lines
 
 
 def _held(found: Json) -> str:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from batchllm.billing import Worst
 from batchllm.endings import Endings
-from batchllm.engines.gate import Gate, GateClosed
+from batchllm.engines.gate import Door, GateClosed
+from batchllm.engines.roster import Roster
 from batchllm.engines.spending import Spending
 from batchllm.errors import JobError, TransportError
 from batchllm.media import loaded
@@ -17,16 +19,31 @@ from batchllm.ratelimit_headers import read_limits
 from batchllm.route import Route
 from batchllm.steps import AnyStep, Asked, Done, Onward
 from batchllm.throttle import Throttle
+from batchllm.throttle.fleet import NOBODY, Member, Shunned, Told
+from batchllm.throttle.gradient import work_of
 from batchllm.types import Json
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """Where what comes of requests goes. `done` and `note` return with the bytes safe; `deliver` may wait."""
+    """Where what comes of requests goes. `done` and `note` return with the bytes safe; `deliver` may wait. `begun` is told of
+    each request as it goes out."""
 
     done: Callable[[Done, Asked], None]
     note: Callable[[Json, Asked], None]
     deliver: Callable[[Done], Awaitable[None]] | None = None
+    begun: Callable[[Asked], None] | None = None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """What one request was let in with: whom its outcome is told, the tokens reserved for it, what was set aside for it, the
+    endpoints it may not go to."""
+
+    told: Told
+    tokens: float
+    aside: Worst | None
+    shunned: Shunned
 
 
 class Exchange:
@@ -39,12 +56,13 @@ class Exchange:
         self,
         route: Route,
         transport: Transport,
-        gate: Gate,
+        gate: Door,
         outlet: Outlet,
         endings: Endings,
         spending: Spending,
         jitter: Callable[[], float],
         ended: Callable[[JobError | None], None],
+        roster: Roster | None = None,
     ) -> None:
         self._route = route
         self._transport = transport
@@ -55,76 +73,99 @@ class Exchange:
         self._spending = spending
         self._jitter = jitter
         self._ended = ended
+        self._roster = roster
         self._loop = asyncio.get_running_loop()
         self.aborting = False
 
-    async def attempt(self, item: Asked, *, again: bool) -> AnyStep:
+    async def attempt(self, item: Asked, *, again: bool, shunned: Shunned = NOBODY) -> AnyStep:
         """One request of the line. Raises `GateClosed` where it may not be sent any more, or nobody waited for its reply."""
-        throttle = self._throttle
-        tokens = item.token_estimate() if throttle.counts_tokens else 0.0
-        money = await self._spending.afford(item) if self._spending.limited else 0.0
-        try:
-            await self._gate.enter(tokens, again=again)
-        except BaseException:
-            self._spending.unsent(money)
-            raise
+        counts = self._throttle.counts_tokens if self._roster is None else self._roster.fleet.counts_tokens
+        tokens = item.token_estimate() if counts else 0.0
+        ticket = await self._enter(item, tokens, again=again, shunned=shunned)
         try:
             extras = item.request.extras
             if extras is not None and extras.media:
-                return await self._send_media(item, tokens, money)
-            return await self._send(item, tokens, money)
+                return await self._send_media(item, ticket)
+            return await self._send(item, ticket)
         finally:
-            if self._gate.waiting:
-                self._gate.wake()
+            self._gate.leave()
 
-    async def _send_media(self, item: Asked, tokens: float, money: float) -> AnyStep:
+    async def _enter(self, item: Asked, tokens: float, *, again: bool, shunned: Shunned) -> Ticket:
+        """Money first, then a slot; money once more where replies took more of it in between than had been set aside."""
+        while True:
+            aside = await self._spending.afford(item) if self._spending.limited else None
+            try:
+                told = await self._gate.enter(tokens, again=again, shunned=shunned) or self._throttle
+            except BaseException:
+                self._give_back(aside)
+                raise
+            if aside is None or not self._spending.passed:
+                return Ticket(told, tokens, aside, shunned)
+            now = self._loop.time()
+            told.cancelled(now, now)
+            self._gate.leave()
+            self._spending.unsent(aside)
+
+    async def _send_media(self, item: Asked, ticket: Ticket) -> AnyStep:
         """An exchange whose local files are read in a thread, and held no longer than it lasts."""
         began = self._loop.time()
         try:
             data, files = await asyncio.to_thread(loaded, item.body, self._route.media)
         except MediaError as error:
-            self._throttle.cancelled(began, self._loop.time())
-            self._spending.unsent(money)
+            ticket.told.cancelled(began, self._loop.time())
+            self._give_back(ticket.aside)
             step = item.unsendable(str(error))
             self._safe(item, step)
             return step
         except asyncio.CancelledError:
-            self._throttle.cancelled(began, self._loop.time())
-            self._spending.unsent(money)
+            ticket.told.cancelled(began, self._loop.time())
+            self._give_back(ticket.aside)
             raise
         item.sends(files)
-        return await self._send(item, tokens, money, data)
+        return await self._send(item, ticket, data)
 
-    async def _send(self, item: Asked, tokens: float, money: float, data: bytes | None = None) -> AnyStep:
-        throttle, loop = self._throttle, self._loop
-        sent_at, mark = loop.time(), throttle.sent_count
+    async def _send(self, item: Asked, ticket: Ticket, data: bytes | None = None) -> AnyStep:
+        told, loop = ticket.told, self._loop
+        sent_at, mark = loop.time(), told.sent_count
         try:
             call = item.call(sent_at, data)
+            if self._outlet.begun is not None:
+                self._outlet.begun(item)
+            if type(told) is Member and self._roster is not None:
+                call = self._roster.addressed(call, told, item)
             reply = await self._transport.send(call, item.feed)
         except TransportError as error:
             if self.aborting and not error.partial:
-                self._abandon(item, sent_at, money)
+                self._abandon(item, ticket, sent_at)
                 raise GateClosed from None
             now = loop.time()
-            step = item.failed(error, now, self._jitter(), outage=throttle.breaker.shields(item.request.line))
+            came = item.failed(error, now, self._jitter(), outage=told.breaker.shields(item.request.line))
         except asyncio.CancelledError:
-            self._abandon(item, sent_at, money)
+            self._abandon(item, ticket, sent_at)
             raise
         else:
             now = loop.time()
             limits = read_limits(reply.headers)
             if limits is not None:
-                throttle.saw(limits, mark, tokens, sent_at, now)
-            step = item.received(reply, now, self._jitter(), outage=throttle.breaker.shields(item.request.line))
+                told.saw(limits, mark, ticket.tokens, sent_at, now)
+            came = item.received(reply, now, self._jitter(), outage=told.breaker.shields(item.request.line))
+        step = came
+        if type(told) is Member and self._roster is not None:
+            step = self._roster.weighed(came, told, item, ticket.shunned, now)
         self._safe(item, step)
-        self._learn(item, step, sent_at, now, tokens, money)
+        self._learn(item, ticket, came, sent_at, now)
         return step
 
-    def _abandon(self, item: Asked, sent_at: float, money: float) -> None:
+    def _abandon(self, item: Asked, ticket: Ticket, sent_at: float) -> None:
         """Nobody waits for the reply any more: its outcome is unknown, and counted at the worst."""
-        self._throttle.cancelled(sent_at, self._loop.time())
-        self._spending.settle(money, None)
+        ticket.told.cancelled(sent_at, self._loop.time())
+        if ticket.aside is not None:
+            self._spending.settle(ticket.aside, None)
         self._outlet.note(item.abandoned(), item)
+
+    def _give_back(self, aside: Worst | None) -> None:
+        if aside is not None:
+            self._spending.unsent(aside)
 
     def _safe(self, item: Asked, step: AnyStep) -> None:
         """Paid bytes to the journal, before anything else happens to them."""
@@ -137,17 +178,32 @@ class Exchange:
         else:
             self._outlet.note(step.kept, item)
 
-    def _learn(self, item: Asked, step: AnyStep, sent_at: float, now: float, tokens: float, money: float) -> None:
-        throttle = self._throttle
+    def _learn(self, item: Asked, ticket: Ticket, step: AnyStep, sent_at: float, now: float) -> None:
+        told, tokens = ticket.told, ticket.tokens
         if isinstance(step, Onward) and isinstance(step.kept, Done):
             step = step.kept
         if isinstance(step, Onward) or (isinstance(step, Done) and step.verdict is None):
-            throttle.succeeded(sent_at, now)
+            if told.gradient is None:
+                told.succeeded(sent_at, now)
+            else:
+                told.succeeded(sent_at, now, *_done_for(step, item))
         else:
             assert step.verdict is not None
-            throttle.failed(step.verdict, item.request.line, sent_at, now)
+            told.failed(step.verdict, item.request.line, sent_at, now)
         if tokens:
-            throttle.settle(sent_at, tokens, item.last_tokens(tokens))
-        if money:
-            self._spending.settle(money, 0.0 if item.last.billed == "no" else item.last.cost_usd)
-        self._ended(self._endings.after(step, item, throttle, now))
+            self._throttle.settle(sent_at, tokens, item.last_tokens(tokens))
+        if ticket.aside is not None:
+            self._spending.settle(ticket.aside, item.last)
+        self._ended(self._ending(item, told, step, now))
+
+    def _ending(self, item: Asked, told: Told, step: AnyStep, now: float) -> JobError | None:
+        if type(told) is Member and self._roster is not None:
+            return self._roster.after(step, told, item, now)
+        return self._endings.after(step, item, self._throttle, now)
+
+
+def _done_for(step: Onward | Done, item: Asked) -> tuple[float, float | None]:
+    """What the server did for a request, and when a stream's first token came."""
+    usage = item.last.usage
+    work = 1.0 if usage is None else work_of(usage.prompt_tokens, usage.completion_tokens)
+    return work, step.record.facts["ttft_s"] if isinstance(step, Done) else None

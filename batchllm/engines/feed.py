@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from batchllm.types import Request
+
+
+class Feeder(Protocol):
+    """Hands out requests one by one, or several that are sent as one; None when there are no more."""
+
+    async def next(self) -> Request | tuple[Request, ...] | None: ...
 
 
 class LineFeeder:

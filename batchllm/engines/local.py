@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_never
 
-from batchllm.budget import Budget
+from batchllm.budget import Budgets
 from batchllm.endings import Endings
 from batchllm.engines.deferral import Deferral
+from batchllm.engines.engine import Means
 from batchllm.engines.exchange import Exchange, Outlet
-from batchllm.engines.gate import Gate, GateClosed
+from batchllm.engines.feed import Feeder
+from batchllm.engines.gate import Door, Gate, GateClosed
+from batchllm.engines.roster import Roster, roster_for
 from batchllm.engines.spending import Spending
 from batchllm.errors import JobError
 from batchllm.item import Item
@@ -23,7 +26,8 @@ from batchllm.route import Route
 from batchllm.steps import Again, AnyStep, Asked, Done, Halt, Onward
 from batchllm.talk import Talk
 from batchllm.throttle import Throttle
-from batchllm.types import Request
+from batchllm.throttle.fleet import NOBODY, Shunned
+from batchllm.types import Json, Request
 
 ABORT_S = 1.0
 """How long an abort waits for what was cut off to end by itself."""
@@ -31,10 +35,19 @@ PARKED_PER_SLOT = 4
 """Lines waiting to be asked again, per slot of the cap: beyond it no new line is begun, so that memory stays bounded."""
 
 
-class Feeder(Protocol):
-    """Hands out requests one by one, or several that are sent as one; None when there are no more."""
+NO_BUDGET = Budgets()
 
-    async def next(self) -> Request | tuple[Request, ...] | None: ...
+
+def pool(means: Means, door: Door | None = None) -> LocalPool:
+    """The pool for the table of engines; behind a door of its own where several share one throttle."""
+    m = means
+    roster = None if door is not None else m.roster or _roster(m)
+    return LocalPool(m.route, m.transport, m.throttle, m.outlet, m.endings, m.jitter, m.budget, door, roster)
+
+
+def _roster(means: Means) -> Roster | None:
+    """The endpoints of a run that has several, where nobody wants to be told of them."""
+    return roster_for(means.route, means.throttle, means.endings, asyncio.get_running_loop().time())
 
 
 class LocalPool:
@@ -52,8 +65,9 @@ class LocalPool:
         outlet: Outlet,
         endings: Endings,
         jitter: Callable[[], float],
-        budget: Budget | None = None,
-        ceiling: int | None = None,
+        budget: Budgets = NO_BUDGET,
+        door: Door | None = None,
+        roster: Roster | None = None,
     ) -> None:
         self._route = route
         self._transport = transport
@@ -62,9 +76,9 @@ class LocalPool:
         self.parked = 0
         self._workers = 0
         self._loop = asyncio.get_running_loop()
-        self.gate = Gate(throttle)
-        spending = Spending(budget, route, ceiling, self.stop)
-        self._exchange = Exchange(route, transport, self.gate, outlet, endings, spending, jitter, self._ended)
+        self.gate: Door = door or Gate(throttle, None if roster is None else roster.fleet)
+        spending = Spending(budget, self.stop)
+        self._exchange = Exchange(route, transport, self.gate, outlet, endings, spending, jitter, self._ended, roster)
         self._deferral = Deferral(throttle.budget)
         self._room = asyncio.Event()
         self._room.set()
@@ -115,20 +129,25 @@ class LocalPool:
 
     def _ended(self, ending: JobError | None) -> None:
         """After each attempt: room for more workers, tokens for deferred retries, perhaps the end of the run."""
-        if self._workers < self.throttle.limiter.limit:
+        if self._workers < self.gate.width:
             self._more_workers()
         if self._deferral:
-            self._deferral.release(idle=self.in_flight == 0)
+            self._deferral.release(idle=self.in_flight == 1)  # this one, which is about to leave
         if ending is not None and not self.gate.closed:
             self.stop(ending)
 
     @property
     def in_flight(self) -> int:
-        return self.throttle.limiter.in_flight
+        return self.gate.flying
+
+    def figures(self) -> Json:
+        """What `concurrency = auto` found; the summary says all else there is to say of this one."""
+        gradient = self.throttle.gradient
+        return {} if gradient is None or gradient.found is None else {"concurrency_found": gradient.found}
 
     def _more_workers(self) -> None:
         """As many workers as requests may be in flight now; more are added as the limit grows."""
-        while self._workers < self.throttle.limiter.limit and not self.gate.closed:
+        while self._workers < self.gate.width and not self.gate.closed:
             self._workers += 1
             self._tasks.create_task(self._worker(), name=f"worker-{self._workers}")
 
@@ -195,10 +214,10 @@ class LocalPool:
                 return first
             this = asyncio.current_task()
             assert this is not None
-            free = await self._afford(step)
+            free, shunned = await self._afford(step), _shunned(step)
             self._parked_tasks.discard(this)  # in flight: a drain waits for it
             try:
-                step = await self._exchange.attempt(item, again=True)
+                step = await self._exchange.attempt(item, again=True, shunned=shunned)
                 while isinstance(step, Onward):
                     step = await self._onward(item, step)
             finally:
@@ -242,6 +261,10 @@ def _asked(route: Route, request: Request | tuple[Request, ...]) -> Asked:
     if request.extras is not None and request.extras.turns:
         return Talk(route, request)
     return Item(route, request)
+
+
+def _shunned(step: AnyStep) -> Shunned:
+    return (step.shunned if isinstance(step, Again) else None) or NOBODY
 
 
 def _is_again(step: Any) -> bool:

@@ -152,14 +152,15 @@ def _promised(manifest: Manifest) -> Shape:
 
 def _shapes(wish: Wish, places: Places, promised: Shape, seen: int | None) -> Shapes:
     """From the schema and the first `seen` records (all for None), and so for the input's rows."""
-    parsed, metadata = merged(promised, Shape()), Shape()
+    parsed, metadata, duplicates = merged(promised, Shape()), Shape(), False
     with closing(Reader(wish.folder, places, frozenset(wish.manifest.accepted))) as reader:
         records = _records(wish, places, reader, Exported())
         for _, record in islice(records, seen):
             facts = record["batchllm"]
             parsed.see(facts.get("parsed"))
             metadata.see(facts.get("metadata"))
-    return Shapes(parsed, metadata, None if wish.open_input is None else _input_shape(wish.open_input, seen))
+            duplicates = duplicates or "duplicate_of" in facts
+    return Shapes(parsed, metadata, None if wish.open_input is None else _input_shape(wish.open_input, seen), duplicates)
 
 
 def _input_shape(open_input: Open, seen: int | None) -> Shape:

@@ -28,6 +28,7 @@ _TAIL = (
     Column("error_message", Kind.TEXT),
 )  # fmt: skip
 _SIMULATED = Column("simulated", Kind.BOOL)
+_DUPLICATE = Column("duplicate_of", Kind.TEXT)
 INDEX = "_index"
 """The column that numbers the elements of an exploded list, from 1."""
 
@@ -39,6 +40,8 @@ class Shapes:
     parsed: Shape
     metadata: Shape
     input: Shape | None = None
+    duplicates: bool = False
+    """Whether any line was answered by the record of another one."""
 
 
 class RowMaker:
@@ -47,6 +50,7 @@ class RowMaker:
     def __init__(self, shapes: Shapes, explode: str | None = None, *, simulated: bool = False) -> None:
         self._explode = None if explode is None else explode.removeprefix(f"{PARSED}.")
         self._simulated = simulated
+        self._duplicates = shapes.duplicates
         parsed, self._elements = _parted(shapes.parsed, self._explode)
         self._parsed, self._wide = Cells(parsed, without=self._explode), parsed.kind is not Kind.NOTHING
         self._facts = Cells(shapes.metadata)
@@ -68,7 +72,7 @@ class RowMaker:
             own += columns(_items(shapes.parsed, self._explode), f"{PARSED}.{self._explode}")
         if self._has_facts:
             own += columns(shapes.metadata, METADATA)
-        own += [*_TAIL, *([_SIMULATED] if self._simulated else [])]
+        own += [*_TAIL, *([_SIMULATED] if self._simulated else []), *([_DUPLICATE] if self._duplicates else [])]
         taken = {column.name for column in own}
         given = [] if shapes.input is None else [*shapes.input.fields.items()]
         names = [(f"{INPUT}.{name}" if name in taken else name, one.kind or Kind.TEXT) for name, one in given]
@@ -101,6 +105,10 @@ class RowMaker:
         row += _NO_ERROR if error is None else (error.get("code"), error.get("message"))
         if self._simulated:
             row.append(facts.get("simulated", False))
+        if self._duplicates:
+            row.append(facts.get("duplicate_of"))
+        elif "duplicate_of" in facts:
+            raise StrayError
         if self._elements is None:
             return [row]
         return [[*row[:at], *one, *row[at:]] for one in self._exploded(parsed)]

@@ -162,6 +162,10 @@ class Journal:
         except OSError as error:
             self._sync_failed(error)
 
+    def force(self) -> None:
+        """Sync now: what is about to be said elsewhere rests on it. A refusal shows in `fault`, as ever. Blocking."""
+        self._sync_now()
+
     @property
     def unwritten(self) -> int:
         """Lines that the disk has not taken."""

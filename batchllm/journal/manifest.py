@@ -68,6 +68,18 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise JobError(ExitCode.BAD_DATA, f"{path} is not batchllm's; use another -o, or --fresh") from None
 
 
+def same_fleet(old: Json, new: Json) -> bool:
+    """Whether nothing differs but which addresses of one endpoint are named, and at least one of them is still the same."""
+    if {**old, "endpoint": None} != {**new, "endpoint": None}:
+        return False
+    return not _addresses(old).isdisjoint(_addresses(new))
+
+
+def _addresses(shaping: Json) -> frozenset[str]:
+    named = shaping.get("endpoint")
+    return frozenset(named if isinstance(named, list) else [str(named)])
+
+
 def changes(old: Json, new: Json) -> list[str]:
     """The names of shaping settings that differ, with old and new value where they are short."""
     return [

@@ -92,7 +92,8 @@ def _facts_flaw(facts: Json) -> str | None:
     missing = _FACTS - facts.keys()
     if missing:
         return f"batchllm.{min(missing)} is missing"
-    if not _positive(facts["line"]) or not _positive(facts["attempts"]) or type(facts["usage"]) is not dict:
+    sent = type(facts.get("duplicate_of")) is not str
+    if not _positive(facts["line"]) or _positive(facts["attempts"]) is not sent or type(facts["usage"]) is not dict:
         return "batchllm.line, attempts or usage is no count"
     return None
 

@@ -22,10 +22,16 @@ class Totals:
     cost_known: bool = True
     records: int = 0
     maybe_billed: int = 0
+    at_most_usd: float = 0.0
+    """The most that attempts may have cost of which nobody told."""
+    duplicates: int = 0
+    """Answers of lines that were not sent, because another line asks the same."""
 
     def add_record(self, facts: Json) -> None:
         billed = facts.get("billed", "yes")
+        self._unseen(facts)
         self.maybe_billed += billed == "maybe"
+        self.duplicates += "duplicate_of" in facts and "retryable" not in facts
         if billed != "yes":
             return  # its rejected attempts stand in `attempts.jsonl`
         self.records += 1
@@ -34,10 +40,13 @@ class Totals:
         if rejected is not None:
             self._add(rejected, -1)
         cost, earlier = _number(facts.get("cost_usd")), _number(facts.get("rejected_cost_usd"))
-        self._cost(None if cost is None else cost - (earlier or 0.0), facts.get("usage"))
+        # Where an attempt before the last has no known cost, the record has none, but its last attempt may have.
+        last = _number(facts.get("last_cost_usd")) if cost is None else cost - (earlier or 0.0)
+        self._cost(last, facts.get("usage"))
 
     def add_note(self, note: Json) -> None:
         billed = note.get("billed")
+        self._unseen(note)
         if billed == "yes":
             self._add(note.get("usage"), 1)
             self._cost(_number(note.get("cost_usd")), note.get("usage"))
@@ -51,6 +60,11 @@ class Totals:
         for name, count in usage.items():
             if type(count) is int and name in sums:
                 sums[name] = (sums[name] or 0) + sign * count
+
+    def _unseen(self, account: Json) -> None:
+        at_most = account.get("at_most")
+        if isinstance(at_most, dict):
+            self.at_most_usd += _number(at_most.get("usd")) or 0.0
 
     def _cost(self, cost: float | None, usage: Any) -> None:
         if cost is not None:

@@ -20,6 +20,8 @@ ToldLimits = Literal["x-ratelimit", "counts of a day", "none", "unknown"]
 class Provider:
     """One row. It holds no key: `key_env` names the variables one may stand in; the first that is set wins.
 
+    `more_urls` are further addresses of the same endpoint, where a user's row gives a list of them.
+
     `structured` is the strictest way it takes to ask for an object of a schema. `rules` are how it says no
     where that differs from `refusals.GENERAL`. `limits` is how its replies tell what is left of a rate limit, which is read
     of everybody alike. `thinking_models` is a pattern of the models that think unless told not to, of use only where
@@ -50,10 +52,16 @@ class Provider:
     audio_as_url: bool = False
     limits: ToldLimits = "unknown"
     programs: tuple[str, ...] = ()
+    more_urls: tuple[str, ...] = ()
     batch: bool = False
     max_concurrency: int | None = None
     notes: tuple[str, ...] = ()
     docs: str = ""
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Every address, none where it has to be given."""
+        return (self.base_url, *self.more_urls) if self.base_url else ()
 
 
 _VERSION = re.compile(r"/v[0-9]+(?=/)", re.ASCII)

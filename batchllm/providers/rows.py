@@ -13,7 +13,7 @@ from batchllm.providers.provider import Auth, Provider, Structured, ToldLimits, 
 from batchllm.refusals import Rule
 from batchllm.types import Kind
 
-_NEVER = ("name", "simulated")  # the name is the table's; simulated answers come from the simulator only
+_NEVER = ("name", "simulated", "more_urls")  # the table's; simulated answers come from the simulator only; base_url's
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"})
 
 
@@ -32,11 +32,14 @@ def provider_from(name: str, row: Mapping[str, Any]) -> Provider:
     except KeyError as error:
         raise ValueError(f"like: {error.args[0]}") from None
     own = {key: _checked(key, value) for key, value in row.items() if key != "like"}
+    if "base_url" in own:
+        own["base_url"], *more = own["base_url"]
+        own["more_urls"] = tuple(more)
     if start.name == "custom":  # no key goes to a host of the user's own unless its variable is named here
         own = {"title": name, "key_env": (), "notes": (), "docs": "", **own}
     made = replace(start, name=name, **own)
-    if made.base_url:
-        request_url(made, made.base_url, "/v1/chat/completions", "model")
+    for url in made.base_urls:
+        request_url(made, url, "/v1/chat/completions", "model")
     return made
 
 
@@ -51,6 +54,15 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("has to be a text")
     return value
+
+
+def _urls(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, str | list | tuple):
+        raise ValueError("has to be a text or a list of texts")
+    urls = [one.rstrip("/") for one in _texts(value)]
+    if not urls or len(set(urls)) < len(urls):
+        raise ValueError("is an empty list, or names an address twice")
+    return tuple(urls)
 
 
 def _pattern(value: Any) -> str:
@@ -136,7 +148,8 @@ def _template(value: Any) -> str:
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("title", "base_url", "docs"), _text),
+    **dict.fromkeys(("title", "docs"), _text),
+    "base_url": _urls,
     **dict.fromkeys(("key_env", "notes", "programs"), _texts),
     **dict.fromkeys(("stream_usage", "local", "batch", "json_needs_word"), _flag),
     **dict.fromkeys(("thinking_needs_stream", "json_excludes_thinking", "thinking_apart", "audio_as_url"), _flag),

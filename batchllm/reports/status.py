@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchllm.errors import ExitCode, JobError
+from batchllm.journal.batches import BatchState, read_batches
 from batchllm.journal.journal import RESULTS
 from batchllm.journal.last_words import LastWords
 from batchllm.journal.lock import LOCK_NAME, holder
@@ -34,11 +35,28 @@ def status(folder: Path, now: datetime) -> Json:
         **_job(manifest),
         **_numbers(words, manifest),
     }
+    found["batches"] = [_batch(one) for one in read_batches(folder).values()]
     found["pace"] = _pace(folder, manifest, summary, words, now) if at_work else None
     found["last_written"] = _last_written(folder)
     found["ended"] = summary["ended"] if summary and not at_work else None
     found["stale_summary"] = bool(summary and not at_work and _stale(summary, found["request_counts"]))
     return found
+
+
+def _batch(state: BatchState) -> Json:
+    """One batch at the provider: where it was last seen."""
+    status = state.status if state.open else "given up" if state.dropped is not None else f"{state.status}, applied"
+    return {
+        "batch_id": state.batch_id,
+        "status": status,
+        "open": state.open,
+        "lines": state.requests,
+        "completed": state.counts.get("completed"),
+        "failed": state.counts.get("failed"),
+        "submitted_at": state.submitted.get("at"),
+        "seen_at": state.at,
+        "cost_usd": None if state.applied is None else state.applied.get("cost_usd"),
+    }
 
 
 def _numbers(words: LastWords, manifest: Manifest | None) -> Json:
@@ -59,6 +77,7 @@ def _numbers(words: LastWords, manifest: Manifest | None) -> Json:
         "usage": usage,
         "cost_usd": cost,
         "outcome_unknown": words.totals.maybe_billed,
+        "duplicates": words.totals.duplicates,
         "failures": words.failures(),
         "last_attempts": [_cause(note) for note in words.attempts],
         "outdated": words.outdated,

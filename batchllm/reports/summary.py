@@ -67,9 +67,13 @@ def summary(facts: Facts, index: JobIndex, tally: Tally, wall_s: float, ending: 
         "this_run": {"completed": tally.done, "failed": tally.failed, "skipped": tally.skipped},
         "removed_lines": facts.removed,
         "beyond_limit": facts.beyond_limit,
+        "duplicates": tally.duplicates,
         "usage": usage_json(tally.usage),
+        "cached_share": tally.cached_share,
         "rejected_usage": usage_json(tally.rejected_usage),
         "cost_usd": round(tally.cost_usd, 6) if tally.cost_known else None,
+        "cost": {"known_usd": round(tally.cost_usd, 6), "rejected_usd": round(tally.rejected_cost_usd, 6),
+                 "unseen_at_most_usd": round(tally.at_most_usd, 6), "unseen_at_most_tokens": tally.at_most_tokens},
         "failures": {
             code: {"count": group.count, "example_line": group.example_line, "example_custom_id": group.example_custom_id,
                    "message": group.message}
@@ -93,6 +97,17 @@ def earlier_series(folder: Path) -> Any:
     try:
         return loads((folder / "summary.json").read_bytes()).get("series")
     except (OSError, ValueError, AttributeError):
+        return None
+
+
+def live_rate(folder: Path) -> float | None:
+    """Lines a second of the live requests of an earlier run into the folder; None where none is known."""
+    try:
+        found = loads((folder / "summary.json").read_bytes())
+        lanes = found.get("lanes")
+        rate = found["requests_per_s"] if lanes is None else lanes["live"]["lines_per_s"]
+        return float(rate) or None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
 
 

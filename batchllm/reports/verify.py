@@ -107,9 +107,18 @@ class Verification:
         mark = self._lines.marks[line] = self._mark(line, facts)
         if mark == ANSWERED:
             self._schema(number, line, custom_id, facts)
+        if not self._same_as_original(facts):
+            message = f"answered as line '{facts['duplicate_of'][:60]}' was, which asks something else"
+            self._add(Flaw.MALFORMED, RESULTS, number, message, line=line, custom_id=custom_id)
         if facts.get("line") != line:
             message = f"asked as line {facts.get('line')}, now line {line}"
             self._add(Flaw.MOVED, RESULTS, number, message, line=line, custom_id=custom_id)
+
+    def _same_as_original(self, facts: Json) -> bool:
+        """Whether the line that a duplicate was answered by, if its own record stands before, has the same content."""
+        name = facts.get("duplicate_of")
+        line = self._lines.index.find(name) if type(name) is str else 0
+        return not line or self._lines.marks[line] != ANSWERED or self._lines.index.same(line, facts["digest"])
 
     def _strange(self, number: int, custom_id: str, *, sound: bool) -> None:
         self.removed += sound

@@ -40,7 +40,8 @@ class Plan:
 
 def plan(settings: Settings) -> Plan | None:
     """The server the settings start: `serve`, or `[providers.NAME.serve]` of the chosen one. Raises `JobError` (2)."""
-    where, command, timeout_s, base_url = "serve", settings.serve, settings.serve_timeout, settings.base_url
+    where, command, timeout_s = "serve", settings.serve, settings.serve_timeout
+    base_url: Any = settings.base_url
     row = settings.providers.get(settings.provider or "", {})
     if command is None and row.get("serve") is not None and base_url is None:
         where, base_url = f"[providers.{settings.provider}.serve]", row.get("base_url")
@@ -48,6 +49,8 @@ def plan(settings: Settings) -> Plan | None:
     if command is None:
         return None
     words = _words(command, where)
+    if base_url is not None and not isinstance(base_url, str):
+        raise JobError(ExitCode.USAGE, f"{where} starts one server, but base_url names several addresses")
     if base_url is None and not any("{port}" in word for word in words):
         raise JobError(ExitCode.USAGE, f"{where} has to hold {{port}}, as in: vllm serve MODEL --port {{port}}")
     address = urlsplit(str(base_url or ""))
@@ -97,7 +100,7 @@ def environment_for(settings: Settings, started: Plan, environ: Mapping[str, str
     known = provider(name) if name in names() and name not in settings.providers else None
     keys = {variable for one in names() for variable in provider(one).key_env}
     keys.update(variable for row in settings.providers.values() for variable in _listed(row.get("key_env")))
-    keys.update([settings.api_key_env] if settings.api_key_env else [])
+    keys.update(settings.key_variables)
     keys.difference_update(known.key_env if known is not None and known.local else ())
     return {name: value for name, value in environ.items() if name not in keys and not name.startswith("BATCHLLM_")}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batchllm.simulator.arguments import add_arguments, options_from
+    from batchllm.simulator.batch_orders import BatchOrders
     from batchllm.simulator.faults import Faults
     from batchllm.simulator.hosting import run_in_process, run_in_thread
     from batchllm.simulator.latency import Latency
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from batchllm.simulator.server import Simulator, serve
 
 __all__ = [
+    "BatchOrders",
     "Faults",
     "Latency",
     "Limits",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchOrders": "batch_orders",
     "Faults": "faults",
     "Latency": "latency",
     "Limits": "limits",

@@ -62,6 +62,7 @@ def _answer_arguments(parser: ArgumentParser) -> None:
     add("--answer-words", type=int, default=40, metavar="N", help="words of a free answer (default: 40)")
     add("--reasoning", choices=REASONING, default="off", help="where thoughts are shown (default: off)")
     add("--context-tokens", type=int, metavar="N", help="refuse longer prompts (default: no bound)")
+    add("--prefix-cache", type=int, metavar="TOKENS", help="tell cached tokens by a cache of prompts this large")
     add("--ledger", metavar="FILE", help="append one line for every answer that was made and billed")
 
 
@@ -145,6 +146,7 @@ def options_from(args: Namespace) -> SimulatorOptions:
         answer_words=args.answer_words,
         reasoning=args.reasoning,
         context_tokens=args.context_tokens,
+        prefix_cache=args.prefix_cache,
         latency=Latency(args.latency, args.sigma, args.first_token, args.per_token),
         limits=Limits(args.rpm, args.tpm, args.burst, args.max_in_flight),
         faults=Faults(**dict(args.fault)),

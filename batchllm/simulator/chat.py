@@ -54,7 +54,7 @@ def _reasoning_shape(call: Call) -> str:
 
 
 def _usage(call: Call, prompt: int, completion: int, thought: int) -> dict[str, Any]:
-    usage = chat_usage(call.dialect, prompt, completion, cached_tokens(prompt, call.options.cached_share), thought)
+    usage = chat_usage(call.dialect, prompt, completion, cached_tokens(call, prompt), thought)
     if call.dialect.name == "openrouter":
         usage["cost"] = 0
     return usage

@@ -33,7 +33,7 @@ def made(call: Call) -> Made:
     asks = [_ask(call, prompt) for prompt in prompts(body) for _ in range(several)]
     answers = [answer(ask, mix(call.key, index), options.answer_words, 0, call.fault) for index, ask in enumerate(asks)]
     prompt, completion = prompt_tokens(body), sum(one.tokens for one in answers)
-    usage = chat_usage(call.dialect, prompt, completion, cached_tokens(prompt, options.cached_share), 0)
+    usage = chat_usage(call.dialect, prompt, completion, cached_tokens(call, prompt), 0)
     choices = [_choice(index, "".join(one.text), one.finish) for index, one in enumerate(answers)]
     whole = {**_head(call), "choices": choices, "usage": usage}
     frames = (lambda: _frames(call, answers, usage)) if call.streams else None

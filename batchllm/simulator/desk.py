@@ -14,6 +14,7 @@ from batchllm.simulator.faults import CONTENT, WIRE, Attempts, Fault
 from batchllm.simulator.ledger import record_of
 from batchllm.simulator.limits import Admission, Denial
 from batchllm.simulator.options import SimulatorOptions
+from batchllm.simulator.prefix_cache import PrefixCache
 from batchllm.simulator.refusals import Kind
 from batchllm.simulator.reply import Call, Made, Reply
 from batchllm.simulator.rules import objection
@@ -62,6 +63,9 @@ class Desk:
         self._attempts = Attempts()
         self._counts_attempts = not options.faults.none or options.latency.sigma > 0
         self._requests = 0
+        self._cache = None
+        if options.prefix_cache is not None:
+            self._cache = PrefixCache(options.prefix_cache, options.latency.first_s())
 
     def answer(self, endpoint: str, raw: bytes, now: float, key: str | None = None, tag: str | None = None) -> Reply:
         """The reply to a POST: `key` is the API key that came with it, `tag` its X-Request-Tag."""
@@ -85,7 +89,8 @@ class Desk:
         if denial := self.admission.ask(max(tokens, _max_tokens(body)), now):
             return self._denied(denial, now)
         digest = sha256(raw)
-        call = Call(body, key_of(self.options.seed, digest.digest()), self.options, self.dialect)
+        cached = None if self._cache is None else min(tokens, self._cache.look(body, now))
+        call = Call(body, key_of(self.options.seed, digest.digest()), self.options, self.dialect, cached=cached)
         attempt = self._attempts.count(call.key) if self._counts_attempts else 1
         fault = self._fault(call.key, attempt)
         if fault and (reply := self._failed(fault, call, now)):
@@ -111,9 +116,13 @@ class Desk:
         """A 200 that is no completion: the list of models, health."""
         return Reply(200, orjson.dumps(body), headers.common(self.dialect, self._request_id()))
 
+    def turned_away(self, key: str | None) -> Kind | None:
+        """Why nobody with this key is answered; None for a key that is good."""
+        return "bad_key" if self.options.api_key is not None and key != self.options.api_key else None
+
     def _account_refuses(self, key: str | None) -> Kind | None:
-        if self.options.api_key is not None and key != self.options.api_key:
-            return "bad_key"
+        if kind := self.turned_away(key):
+            return kind
         if self.options.account != "good" and self.served >= self.options.account_after:
             return self.options.account
         return None

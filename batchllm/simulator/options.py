@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+from batchllm.simulator.batch_orders import BatchOrders
 from batchllm.simulator.dialects import DIALECTS
 from batchllm.simulator.faults import ALIASES, Faults
 from batchllm.simulator.latency import Latency
@@ -43,6 +44,8 @@ class SimulatorOptions:
     """Words of thought, if any."""
     cached_share: float = 0.25
     """Share of prompt tokens (0 to 1) told as read from the provider's cache."""
+    prefix_cache: int | None = None
+    """Prompt tokens kept in a cache of beginnings: then only what was really read before is told as cached, not a share."""
     context_tokens: int | None = None
     """Prompt tokens above which a request is refused as too long; None is no bound."""
     embedding_dimensions: int = 64
@@ -50,6 +53,7 @@ class SimulatorOptions:
     latency: Latency = field(default_factory=Latency)
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
+    batches: BatchOrders = field(default_factory=BatchOrders)
     fault_attempts: int | None = None
     """Only so many first attempts of each body meet faults; None: every attempt may."""
     retry_after_s: float = 1.0
@@ -71,6 +75,8 @@ class SimulatorOptions:
             raise ValueError("models: at least one is needed")
         if not 0 <= self.cached_share <= 1:
             raise ValueError("cached_share: lies between 0 and 1")
+        if self.prefix_cache is not None and self.prefix_cache < 1:
+            raise ValueError("prefix_cache: at least one token")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -78,15 +84,16 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name}: {value!r} is none of {', '.join(known)}")
 
 
-_GROUPS: Mapping[str, type[Latency | Limits | Faults]] = {
+_GROUPS: Mapping[str, type[Latency | Limits | Faults | BatchOrders]] = {
     "latency": Latency,
     "limits": Limits,
     "faults": Faults,
+    "batches": BatchOrders,
 }
 
 
 def options_from_table(table: Mapping[str, Any]) -> SimulatorOptions:
-    """Options from a settings table, `latency`, `limits` and `faults` being tables in it.
+    """Options from a settings table, `latency`, `limits`, `faults` and `batches` being tables in it.
 
     Raises ValueError for a key that does not exist, with the nearest one that does.
     """

@@ -25,6 +25,8 @@ class Call:
     options: SimulatorOptions
     dialect: Dialect
     fault: Fault | None = None
+    cached: int | None = None
+    """Prompt tokens found in the cache of beginnings; None where there is no such cache."""
 
     @property
     def model(self) -> str:

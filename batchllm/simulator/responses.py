@@ -50,7 +50,7 @@ def _prompt(given: Any) -> str:
 
 def _whole(call: Call, one: Answer, prompt: int) -> dict[str, Any]:
     reason = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(one.finish)
-    cached = cached_tokens(prompt, call.options.cached_share)
+    cached = cached_tokens(call, prompt)
     return {
         "id": call.id("resp_"),
         "object": "response",

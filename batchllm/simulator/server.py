@@ -16,7 +16,10 @@ from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
 from batchllm.simulator import wire
+from batchllm.simulator.batch_desk import BatchDesk
+from batchllm.simulator.batch_routes import BatchRoutes, is_batch_path
 from batchllm.simulator.desk import Desk
+from batchllm.simulator.file_store import FileStore
 from batchllm.simulator.ledger import Ledger
 from batchllm.simulator.options import SimulatorOptions
 from batchllm.simulator.reply import CREATED, Reply
@@ -57,6 +60,9 @@ class Simulator:
         loop = asyncio.get_running_loop()
         self._loop, self._clock = loop, loop.time
         self._desk = Desk(self.options, loop.time())
+        self._files = FileStore()
+        self._batches = BatchDesk(self.options, loop.time, self._files, self._note)
+        self._batch_routes = BatchRoutes(self._desk, self._batches, self._files, loop.time)
         self._requests, self._statuses, self._most_in_flight = 0, dict[int, int](), 0
         self._server = Server(
             self._handle,
@@ -81,7 +87,12 @@ class Simulator:
         self._server.pre_shutdown()
         await self._server.shutdown(_GRACE_S)
         await self._listening.wait_closed()
+        await self._batches.close()
         self._close_ledger()
+
+    def _note(self, record: dict[str, Any]) -> None:
+        if self._ledger:
+            self._ledger.note(record)
 
     def _close_ledger(self) -> None:
         if self._ledger:
@@ -89,13 +100,16 @@ class Simulator:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Requests by status (0: none was sent), answers made, and the most that were in flight at once."""
+        """Requests by status (0: none was sent), answers made, the most in flight at once; files, batches and lines in batches."""
         return {
             "requests": self._requests,
             "served": self._desk.served,
             "statuses": dict(self._statuses),
             "in_flight": self._desk.admission.in_flight,
             "most_in_flight": self._most_in_flight,
+            "files": self._files.made,
+            "batches": self._batches.created,
+            "batch_lines": self._batches.lines,
         }
 
     def _request(
@@ -110,6 +124,8 @@ class Simulator:
         return BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
+        if is_batch_path(request.path):
+            return await self._batch_routes.answer(request, self._key(request))
         endpoint = _endpoint(request.path)
         if endpoint is None or endpoint in _READS:
             return wire.whole(self._read_only(endpoint, request.path))
@@ -136,8 +152,8 @@ class Simulator:
         if not pace.none and reply.status == 200:
             pace = pace.drawn(Random(reply.pace))
             await asyncio.sleep(pace.whole_s(reply.tokens) if reply.frames is None else pace.first_s())
-        if self._ledger and reply.record:
-            self._ledger.note(reply.record)
+        if reply.record:
+            self._note(reply.record)
         self._statuses[reply.status] = self._statuses.get(reply.status, 0) + 1
         match reply.fault:
             case "hang":

@@ -3,10 +3,12 @@
 from typing import Any
 
 from batchllm.simulator.dialects import Dialect
+from batchllm.simulator.reply import Call
 
 
-def cached_tokens(prompt_tokens: int, share: float) -> int:
-    return int(prompt_tokens * share)
+def cached_tokens(call: Call, prompt_tokens: int) -> int:
+    """What was found in the cache of beginnings; where there is none, the share that was ordered."""
+    return int(prompt_tokens * call.options.cached_share) if call.cached is None else call.cached
 
 
 def chat_usage(dialect: Dialect, prompt: int, completion: int, cached: int, thought: int) -> dict[str, Any]:

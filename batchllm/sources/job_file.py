@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from batchllm.sources.raw_lines import TooLong, raw_lines
-from batchllm.sources.request_line import RequestLine
 from batchllm.types import BadLine, Request
 
 BATCH_LINES = 128
 BATCH_BYTES = 1 << 20
 
 
+class LineReader(Protocol):
+    """What makes a request of a line, or says what is wrong with it. Never raises."""
+
+    def read(self, number: int, raw: bytes | TooLong, *, again: bool = False) -> Request | BadLine: ...
+
+
 class JobFile:
     """Every line of a JSONL job that is not blank, in order; bad ones as `BadLine`."""
 
-    def __init__(self, path: Path, reader: RequestLine, max_line_bytes: int) -> None:
+    def __init__(self, path: Path, reader: LineReader, max_line_bytes: int) -> None:
         self.path = path
         self._reader = reader
         self._max = max_line_bytes

@@ -37,6 +37,7 @@ class Plan:
     retries: Retries = field(default_factory=Retries)
     suspends: tuple[tuple[float, float], ...] = ()
     stop_at: float | None = None
+    auto: bool = False
 
 
 class Claim(NamedTuple):
@@ -83,7 +84,7 @@ def run(plan: Plan) -> Trace:
 async def _run(plan: Plan, trace: Trace) -> None:
     loop = asyncio.get_running_loop()
     trace.began = loop.time()
-    throttle = Throttle(plan.cap, loop.time(), rpm=plan.rpm, tpm=plan.tpm)
+    throttle = Throttle(plan.cap, loop.time(), rpm=plan.rpm, tpm=plan.tpm, auto=plan.auto)
 
     def watch(line: int) -> None:
         limiter, pause = throttle.limiter, throttle.pause

@@ -1,16 +1,19 @@
 """When the next request may go: every limit on sending, in one pure object. Time is always an argument.
 
 cap and AIMD limit   `limiter`    how many in flight
+concurrency = auto   `gradient`   how many in flight are worth it, where nobody refuses
 --rpm, --tpm         `bucket`     how many a minute, reserved before and settled after
 headers              `foresight`  what the server says is left, slowed down for before it refuses
 learned pace         `pace`       the rate the server bears, from its refusals
 closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced
 outage               `breaker`    nobody answers: knock with one request at a time
 ambiguous quota      `quota`      no money, or only this minute's? one request at a time tells
+the owner's word     `hold`       nothing goes until it is taken back; `relimit` sets other limits while a run goes
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from batchllm.errors import ErrorCode
@@ -18,6 +21,7 @@ from batchllm.throttle.breaker import Breaker
 from batchllm.throttle.bucket import Bucket
 from batchllm.throttle.budget import RetryBudget
 from batchllm.throttle.foresight import Foresight
+from batchllm.throttle.gradient import Gradient
 from batchllm.throttle.limiter import START, Limiter
 from batchllm.throttle.pace import Pace
 from batchllm.throttle.pause import MajorityPause
@@ -35,9 +39,24 @@ _TELLS_NOTHING_OF_MONEY = frozenset({Kind.REFUSED, Kind.UNREACHABLE, Kind.MAYBE_
 class Throttle:
     """Times are seconds of one monotonic clock. `wait` asks, `sent` and `ended` tell; nothing here sleeps."""
 
-    def __init__(self, cap: int, now: float, *, rpm: float | None = None, tpm: float | None = None, start: int = START) -> None:
+    def __init__(
+        self,
+        cap: int,
+        now: float,
+        *,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        start: int = START,
+        auto: bool = False,
+    ) -> None:
+        """`auto`: how many of the `cap` are in flight is found from what gets done; refusals still count."""
         self.sent_count = 0
-        self.limiter = Limiter(cap, start)
+        self.held = False
+        self.on_change: Callable[[], None] | None = None
+        self.limiter = Limiter(cap, cap if auto else start)
+        self.gradient = Gradient(cap, now) if auto else None
+        if self.gradient is not None:
+            self.limiter.bind(self.gradient.limit)
         self.pace = Pace(now)
         self.pause = MajorityPause()
         self.breaker = Breaker()
@@ -55,7 +74,7 @@ class Throttle:
     def wait(self, now: float, tokens: float = 0.0) -> float:
         """Seconds until one more request may go; 0 if now, `inf` if only after another one has ended."""
         limiter = self.limiter
-        if limiter.in_flight >= limiter.limit:
+        if limiter.in_flight >= limiter.limit or self.held:
             return inf
         wait = self.pause.wait(now) if self.pause.still_closed else 0.0
         if self.breaker.open:
@@ -74,9 +93,38 @@ class Throttle:
             wait = max(wait, self.foresight.wait(now, tokens))
         return wait if wait > 0 else 0.0
 
+    def hold(self, held: bool) -> None:
+        """Let nothing go any more, or let it go again. Timers go on; `on_change` is told."""
+        self.held = held
+        self._changed()
+
+    def relimit(self, now: float, *, cap: int | None = None, rpm: float | None = None, tpm: float | None = None) -> None:
+        """Other limits from now on: None leaves one as it is, 0 lifts `rpm` or `tpm`. What went in the last minute still counts."""
+        if cap is not None:
+            self.limiter.recap(cap)
+        if rpm is not None:
+            self._requests = _relimited(self._requests, rpm, now)
+        if tpm is not None:
+            self._tokens = _relimited(self._tokens, tpm, now)
+        self._changed()
+
+    @property
+    def rpm(self) -> float | None:
+        return None if self._requests is None else self._requests.limit
+
+    @property
+    def tpm(self) -> float | None:
+        return None if self._tokens is None else self._tokens.limit
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
     def sent(self, now: float, tokens: float = 0.0) -> None:
         self.sent_count += 1
         self.limiter.sent()
+        if self.gradient is not None:
+            self.gradient.sent(now, self.limiter.in_flight)
         if now >= self.pace.watch_at:
             self.pace.sent(now, self.sent_count)
         if self.pause.still_closed:
@@ -101,8 +149,11 @@ class Throttle:
         """What a reply's headers say is left; `mark` was `sent_count` when its request went, `tokens` what that took."""
         self.foresight.saw(limits, self.sent_count - mark, tokens, sent_at, now)
 
-    def succeeded(self, sent_at: float, now: float) -> None:
+    def succeeded(self, sent_at: float, now: float, work: float = 1.0, ttft: float | None = None) -> None:
+        """`work` is what it made the server do (`gradient.work_of`), `ttft` seconds to a stream's first token."""
         self.limiter.succeeded(sent_at, now)
+        if self.gradient is not None:
+            self._found(self.gradient, sent_at, now, work, ttft)
         if not self.budget.full:
             self.budget.succeeded()
         self._answered(sent_at, now)
@@ -115,16 +166,25 @@ class Throttle:
         if self.quota.active and self.quota.answered(sent_at):
             self.limiter.slow_down(now)  # a throttle after all: come back slowly
 
+    def _found(self, gradient: Gradient, sent_at: float, now: float, work: float, ttft: float | None = None) -> None:
+        gradient.ended(sent_at, now, self.limiter.in_flight, work, ttft)
+        self.limiter.bind(gradient.limit)
+
     def cancelled(self, sent_at: float, now: float) -> None:
         """A request ended without an outcome of its own."""
-        self.limiter.left()
+        self._left(now)
         self.breaker.gone(sent_at)
         self.quota.gone(sent_at, now)
+
+    def _left(self, now: float) -> None:
+        self.limiter.left()
+        if self.gradient is not None:
+            self.gradient.left(now, self.limiter.in_flight)
 
     def failed(self, verdict: Verdict, line: int, sent_at: float, now: float) -> None:
         """Count a request that did not bring an answer; what it tells of the endpoint depends on its kind."""
         kind = verdict.kind
-        self.limiter.left()
+        self._left(now)
         if kind is Kind.PROBE:
             self.breaker.answered(sent_at)
             self.quota.doubted(sent_at, now)
@@ -135,10 +195,14 @@ class Throttle:
             self._refused(verdict, sent_at, now)
         elif kind is Kind.UNREACHABLE or kind is Kind.MAYBE_PAID:
             self.limiter.troubled()
+            if self.gradient is not None:  # it held its place in vain: a time-out is what too many in flight come to
+                self._found(self.gradient, sent_at, now, 0.0)
             self.breaker.failed(line, sent_at, now, reached=kind is Kind.MAYBE_PAID)
         elif kind is Kind.LOCAL:
             self.breaker.gone(sent_at)
             self.limiter.shrink_to(max(1, self.limiter.in_flight))
+            if self.gradient is not None:
+                self.gradient.shrink_to(self.limiter.cap)
         else:
             self._answered(sent_at, now)
 
@@ -155,3 +219,12 @@ class Throttle:
         meant = knocking or self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp)
         if meant and not holding:  # else it was the pace that was too fast, not the limit too wide
             self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
+
+
+def _relimited(bucket: Bucket | None, limit: float, now: float) -> Bucket | None:
+    if not limit:
+        return None
+    if bucket is None:
+        return Bucket(limit, BURST_S, now)
+    bucket.relimit(limit, BURST_S)
+    return bucket

@@ -14,8 +14,8 @@ GAP_MAX_S = 600.0
 
 class Breaker:
     """Opens when nobody was reached five times running, or when six lines running met an error they had not met before,
-    with no answer in between. While open one probe at a time may go, after 5 s, then doubling to 300 s; any answer to what
-    was sent since closes it.
+    with no answer in between. While open one probe at a time may go, after 5 s, then doubling to 300 s (`probe_max_s`); any
+    answer to what was sent since closes it.
 
     An error of the server's or a time-out may be the line's own fault. So only a line's first one speaks of the endpoint,
     and only if nothing that went later was answered; where none but such lines are left they are probed every minute, and
@@ -23,11 +23,12 @@ class Breaker:
     """
 
     __slots__ = (
-        "_answered_at", "_down_s", "_first_failures", "_known", "_last_failed", "_opened_at", "_probe_sent", "_probing",
+        "_answered_at", "_down_s", "_first_failures", "_known", "_last_failed", "_opened_at", "_probe_max", "_probe_sent", "_probing",
         "_unreached", "_wait", "open", "probe_at",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, probe_max_s: float = PROBE_MAX_S) -> None:
+        self._probe_max = probe_max_s
         self._known: dict[int, None] = {}
         self._unreached = self._first_failures = 0
         self._answered_at = self._opened_at = self._probe_sent = float("-inf")
@@ -51,7 +52,7 @@ class Breaker:
     def unavailable(self, sent_at: float, now: float) -> None:
         """The endpoint itself says that it is (503): reached, so nothing opens, but an outage all the same."""
         self._count(now)
-        self._probed(sent_at, now, PROBE_MAX_S)
+        self._probed(sent_at, now, self._probe_max)
 
     def failed(self, line: int, sent_at: float, now: float, *, reached: bool) -> None:
         """A request that nobody answered, or with an error of the server's; `reached` if it may be the line's own fault."""
@@ -63,7 +64,7 @@ class Breaker:
             self._unreached += not reached
             self._first_failures += reached
         if self.open:
-            self._probed(sent_at, now, REPEAT_MAX_S if own else PROBE_MAX_S)
+            self._probed(sent_at, now, min(REPEAT_MAX_S, self._probe_max) if own else self._probe_max)
         elif self._unreached >= UNREACHED or self._first_failures >= FIRST_FAILURES:
             self.open, self._opened_at, self.probe_at = True, now, now + self._wait
 

@@ -15,16 +15,20 @@ class Bucket:
     one monotonic clock.
     """
 
-    __slots__ = ("_at", "_burst", "_level", "_limit", "_rate", "_slots", "_total")
+    __slots__ = ("_at", "_burst", "_level", "_rate", "_slots", "_total", "limit")
 
     def __init__(self, limit: float, burst_s: float, now: float) -> None:
-        self._limit = limit
-        self._rate = limit / MINUTE_S
-        self._burst = max(self._rate * burst_s, 1.0)
+        self.relimit(limit, burst_s)
         self._level = self._burst
         self._at = now
         self._slots: dict[int, float] = {}
         self._total = 0.0
+
+    def relimit(self, limit: float, burst_s: float) -> None:
+        """Another limit from now on; what was taken in the last minute counts against it."""
+        self.limit = limit
+        self._rate = limit / MINUTE_S
+        self._burst = max(self._rate * burst_s, 1.0)
 
     def wait(self, now: float, amount: float) -> float:
         """Seconds until `amount` may be taken; 0 if now. More than the whole bucket waits for a full one."""
@@ -34,7 +38,7 @@ class Bucket:
         missing = min(amount, self._burst) - self._level
         wait = missing / self._rate if missing > 1e-9 else 0.0
         self._forget(now)
-        if self._total + amount > self._limit + 1e-9:
+        if self._total + amount > self.limit + 1e-9:
             wait = max(wait, self._until_room(now, amount))
         return wait
 
@@ -61,7 +65,7 @@ class Bucket:
             self._total = 0.0  # sums of fractions drift
 
     def _until_room(self, now: float, amount: float) -> float:
-        room, wait = self._limit - self._total, 0.0
+        room, wait = self.limit - self._total, 0.0
         for slot, taken in self._slots.items():
             if amount <= room + 1e-9:
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import maxsize
+
 START = 20
 FLOOR = 4
 GROWTH, DOUBLE = 0.05, 1.0
@@ -24,14 +26,15 @@ class Limiter:
     """
 
     __slots__ = (
-        "_base", "_cut_at", "_episode_end", "_frozen", "_growth", "_limit", "_round", "_round_at", "_saturated", "cap", "floor",
-        "in_flight", "limit",
+        "_base", "_bound", "_cut_at", "_episode_end", "_frozen", "_growth", "_limit", "_round", "_round_at", "_saturated", "cap",
+        "floor", "in_flight", "limit",
     )  # fmt: skip
 
     def __init__(self, cap: int, start: int = START) -> None:
         self.cap = cap
         self.floor = min(FLOOR, cap)
         self.in_flight = 0
+        self._bound = maxsize
         self._growth = DOUBLE
         self._cut_at = float("-inf")
         self._episode_end = float("-inf")
@@ -40,7 +43,12 @@ class Limiter:
 
     def _set(self, limit: float) -> None:
         self._limit = limit
-        self.limit = int(limit)
+        self.limit = min(int(limit), self._bound)
+
+    def bind(self, bound: int) -> None:
+        """Somebody else's word on how many are worth it: `limit` is the lower of both."""
+        self._bound = bound
+        self.limit = min(int(self._limit), bound)
 
     def _begin_round(self, now: float) -> None:
         self._base, self._round, self._saturated, self._round_at = self._limit, 0, False, now
@@ -72,14 +80,14 @@ class Limiter:
         """Cut for a refusal, which has `left` already; False where nothing was cut."""
         self._growth = GROWTH
         self._begin_round(now)
-        if now < self._episode_end or sent_at < self._cut_at or self.in_flight + 1 < SATURATED * self._limit:
+        if now < self._episode_end or sent_at < self._cut_at or self.in_flight + 1 < SATURATED * self.limit:
             return False
         self._cut(CUT * CUT if slow_ramp else CUT, now)
         self._episode_end = now + max(EPISODE_S, min(hint, EPISODE_MAX_S))
         return True
 
     def _cut(self, share: float, now: float) -> None:
-        self._set(max(float(self.floor), self._limit * share))
+        self._set(max(float(self.floor), min(self._limit, self._bound) * share))
         self._cut_at = now
         self._begin_round(now)
 
@@ -91,6 +99,13 @@ class Limiter:
     def troubled(self) -> None:
         """An error that is no refusal: no more growth in this round."""
         self._frozen = True
+
+    def recap(self, cap: int) -> None:
+        """Another cap, by the owner's word: a lower one counts at once, towards a higher one the limit grows as ever."""
+        self.cap = cap
+        self.floor = min(FLOOR, cap)
+        self._set(max(float(self.floor), min(self._limit, float(cap))))
+        self._begin_round(float("-inf"))
 
     def shrink_to(self, limit: int) -> None:
         """The machine itself bears no more (descriptors); a cap for the rest of the run."""

@@ -74,6 +74,14 @@ class Pace:
         """Whether it is this pace that holds the pool back lately."""
         return self._held or self._held_before
 
+    def told(self, rate: float, now: float) -> None:
+        """Somebody else who asks the same endpoint learned this rate: keep to it from now on."""
+        self.rate = max(LEAST, rate)
+        self.watch_at = float("-inf")
+        self._growth = WARY
+        self._cut_at = self._step_at = self._level_at = now
+        self._step_sent, self._held, self._level = 0, False, 0.0
+
     def wait(self, now: float) -> float:
         """Seconds until the pace lets one more go; 0 if now. Meaningless before a rate is learned."""
         rate = self.rate

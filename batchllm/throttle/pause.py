@@ -83,6 +83,16 @@ class MajorityPause:
         self._close(now)
         return True
 
+    def told(self, now: float, wait_s: float) -> None:
+        """Somebody else who asks the same endpoint closes the door for so long: keep to it, unless it is closed for longer."""
+        if not self.still_closed:
+            self._bound, self._kept = FIRST_S, 0
+            self.closed_at, self.still_closed = now, True
+            self._outcomes.clear()
+            self._refusals = 0
+        self._knocked_at = None
+        self.until = max(self.until, now + wait_s)
+
     def _most(self, hint: float) -> float:
         """The longest wait for this hint. One that was kept and met another refusal was too short: some servers charge
         what they refuse, and a knock at just their pace would be refused for ever."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import cast
 
@@ -16,6 +17,9 @@ MAX_OVERHEAD = 1 << 18
 COPIED = 1 << 16
 """A body up to this size goes out in one piece with its head; a larger one is not copied for that."""
 _BODILESS = frozenset({204, 304})
+KEEPALIVE_S = 4.0
+"""Below the five seconds after which uvicorn (vLLM, SGLang) closes an idle connection: no request meets one closing."""
+_TOLD = re.compile(r"timeout\s*=\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 Notice = Callable[[float], None]
@@ -37,7 +41,8 @@ class Connection(asyncio.Protocol):
         self._fresh: list[bytes] = []
         self._overhead = self._status = 0
         self._whole = self._surplus = self._lasting = False
-        self.idle_since = 0.0
+        self.keepalive_s = KEEPALIVE_S
+        self.idle_until = 0.0
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -157,6 +162,17 @@ class Connection(asyncio.Protocol):
             and not self._transport.get_write_buffer_size()
             and not self._transport.is_closing()
         ):
+            if "keep-alive" in self._headers:
+                self.keepalive_s = _kept_s(self._headers["keep-alive"])
             self._idle(self)
         else:
             self._transport.abort()
+
+
+def _kept_s(told: str) -> float:
+    """How long a connection may be used again, where the server says how long it keeps it: a second less than that."""
+    found = _TOLD.search(told)
+    if found is None:
+        return KEEPALIVE_S
+    seconds = int(found[1])
+    return min(KEEPALIVE_S, seconds - 1.0 if seconds > 2 else seconds / 2)

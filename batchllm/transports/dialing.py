@@ -6,9 +6,10 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ NAMES_KEPT_S = 60.0
 NEXT_ADDRESS_S = 0.25
 """How long an address has to itself before the next one is tried beside it (RFC 8305)."""
 _LONGEST_ANSWER = 1 << 14
+DIALS = 64
+"""Connections to one origin that are being opened at a time: many servers let 100 wait to be accepted, and drop the rest."""
 
 Addresses = Sequence[aiohappyeyeballs.AddrInfoType]
 Made = TypeVar("Made", bound=asyncio.Protocol)
@@ -54,6 +57,11 @@ class Dialer:
             raise ValueError("the proxy must be given as http://host:port for this transport")
         self._ca_file = ca_file
         self._names = _Names()
+        self._turns: defaultdict[Origin, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, DIALS))
+
+    def turn(self, origin: Origin) -> asyncio.Semaphore:
+        """To be held while a connection to `origin` is opened."""
+        return self._turns[origin]
 
     @property
     def proxied(self) -> bool:

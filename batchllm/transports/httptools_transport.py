@@ -18,6 +18,7 @@ from yarl import URL
 from batchllm.errors import Phase, TransportError
 from batchllm.protocols import Feed
 from batchllm.transports import TransportOptions
+from batchllm.transports.connection import Connection
 from batchllm.transports.dialing import Dialer, Origin
 from batchllm.transports.incoming import Incoming
 from batchllm.transports.pool import Pool
@@ -71,12 +72,12 @@ class HttptoolsTransport:
         options, watch = self._options, self._watch
         incoming = Incoming(self._loop, options.timeouts, options.max_response, feed)
         watch.flying.add(incoming)
-        watch.notice(incoming.due)
         connection = self._pool.take(head.origin)
         if connection is not None:
             connection.ask(_with_length(head, call), call.body, incoming)
         else:
             incoming.carrier = self._loop.create_task(self._dial(head, call, incoming), name="dial")
+        watch.notice(incoming.due)
         try:
             await incoming.over
             return incoming.outcome()
@@ -86,21 +87,30 @@ class HttptoolsTransport:
                 incoming.carrier.cancel()
 
     async def _dial(self, head: _Head, call: Call, incoming: Incoming) -> None:
-        """Open a connection and send the request over it."""
+        """Open a connection, when it is this request's turn to, and send the request over it."""
         try:
-            connection = await self._dialer.dial(head.origin, partial(self._pool.new, head.origin))
+            async with self._dialer.turn(head.origin):
+                connection = self._pool.take(head.origin) or await self._opened(head.origin, incoming)
             if connection.closing:
                 return
-            self._pool.add(connection)
             if incoming.over.done():
                 self._pool.give(head.origin, connection)
             else:
                 connection.ask(_with_length(head, call), call.body, incoming)
+                self._watch.notice(incoming.due)
         except (OSError, ValueError) as error:
             incoming.fail(*_told(error, head.origin))
         finally:
             if not incoming.connected:
                 incoming.lost()
+
+    async def _opened(self, origin: Origin, incoming: Incoming) -> Connection:
+        incoming.dialled()
+        self._watch.notice(incoming.due)
+        connection = await self._dialer.dial(origin, partial(self._pool.new, origin))
+        if not connection.closing:
+            self._pool.add(connection)
+        return connection
 
     def _head(self, call: Call) -> _Head:
         """The head of a call, made once for all calls with the same address and headers."""

@@ -46,11 +46,15 @@ class Incoming:
         self.connected = False
         self.started = now = loop.time()
         self.end = now + bounds.total
-        self.due = min(now + bounds.connect, self.end)
+        self.due = self.end
         self.status = 0
         self.headers: dict[str, str] = {}
         self.pieces: list[bytes] = []
         self.ttft_s: float | None = None
+
+    def dialled(self) -> None:
+        """Its connection is being opened now: before, it waited for its turn to."""
+        self.due = min(self._loop.time() + self._bounds.connect, self.end)
 
     def sent(self) -> None:
         self.connected = True

@@ -8,8 +8,6 @@ from functools import partial
 from batchllm.transports.connection import Connection, Notice
 from batchllm.transports.dialing import Origin
 
-KEEPALIVE_S = 4.0
-"""Below the five seconds after which uvicorn (vLLM, SGLang) closes an idle connection: no request meets one closing."""
 _TURNS_TO_CLOSE = 50
 
 
@@ -28,7 +26,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection, _ = idle.popitem()
-            if not connection.closing and self._loop.time() - connection.idle_since < KEEPALIVE_S:
+            if not connection.closing and self._loop.time() < connection.idle_until:
                 return connection
             connection.cancel()
         return None
@@ -41,10 +39,10 @@ class Pool:
         self._open.add(connection)
 
     def give(self, origin: Origin, connection: Connection) -> None:
-        connection.idle_since = self._loop.time()
+        connection.idle_until = self._loop.time() + connection.keepalive_s
         self._idle.setdefault(origin, {})[connection] = None
         if self._sweeping is None:
-            self._sweeping = self._loop.call_later(KEEPALIVE_S, self._sweep)
+            self._sweeping = self._loop.call_at(connection.idle_until, self._sweep)
 
     async def close(self) -> None:
         """Cut every connection, and return when the loop has let go of them."""
@@ -64,10 +62,10 @@ class Pool:
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        old = now - KEEPALIVE_S
         for idle in self._idle.values():
-            for connection in [one for one in idle if one.idle_since <= old]:
+            for connection in [one for one in idle if one.idle_until <= now]:
                 del idle[connection]
                 connection.cancel()
-        oldest = min((next(iter(idle)).idle_since for idle in self._idle.values() if idle), default=None)
-        self._sweeping = None if oldest is None else self._loop.call_at(oldest + KEEPALIVE_S, self._sweep)
+        # Those of one origin stand in the order in which they end, or nearly: what ends later than told is seen by `take`.
+        soonest = min((next(iter(idle)).idle_until for idle in self._idle.values() if idle), default=None)
+        self._sweeping = None if soonest is None else self._loop.call_at(soonest, self._sweep)

@@ -130,11 +130,25 @@ def _streamed() -> Scene:
     return Scene("streamed", tuple(line(n) for n in range(1, 9)), echo, {"durability": "each", "stream": True})
 
 
+def _equal() -> Scene:
+    """Most lines ask what another one asks, which is answered, refused, or fails for good; an earlier run has begun."""
+    lines = tuple(line(n, f"doc {(n - 1) % 6 + 1}", temperature=0) for n in range(1, 19))
+    return Scene("equal", lines, troubled, {"durability": "each"}, ends=1, earlier=_left_begun)
+
+
+def _left_begun(scene: Scene, folder: Path) -> Ledger:
+    from tests.crash.lives import Life
+
+    life = Life(Scene("before", scene.lines[:2], troubled, {"durability": "none"}), folder)
+    assert life.run() == 0
+    return life.ledger
+
+
 def _batched() -> Scene:
     """Enough lines for the thread that syncs to form groups of its own while the run goes on."""
     return Scene("batched", tuple(line(n) for n in range(1, 601)), echo, {"durability": "batch"})
 
 
-SCENES = {one.name: one for one in (_plain(), _ungrouped(), _troubled(), _resumed(), _unended(), _streamed())}
+SCENES = {one.name: one for one in (_plain(), _ungrouped(), _troubled(), _resumed(), _unended(), _streamed(), _equal())}
 FRESH = _fresh()
 GROUPED = _batched()

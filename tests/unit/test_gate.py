@@ -13,6 +13,7 @@ from batchllm.engines.gate import Gate, GateClosed
 from batchllm.testing.virtual_clock import run_virtual
 from batchllm.throttle import Throttle
 from batchllm.throttle.budget import FULL, RetryBudget
+from batchllm.throttle.fleet import Fleet, Member
 
 
 def virtual(main: Coroutine[Any, Any, None]) -> None:
@@ -114,6 +115,66 @@ def test_lines_that_never_failed_go_first_while_something_fails() -> None:
         gate.throttle.limiter.left()
         gate.wake()
         await asyncio.gather(*waiting)
+
+    virtual(main())
+
+
+def test_a_repeat_that_may_not_go_where_there_is_room_holds_up_nobody_else() -> None:
+    async def main() -> None:
+        fleet = Fleet(Throttle(64, 1000.0), [1, 1], 1000.0)
+        gate, order = Gate(fleet.whole, fleet), []
+        busy = [await gate.enter(), await gate.enter()]
+
+        async def enter(name: str, **shunned: float) -> None:
+            told = await gate.enter(again=name.startswith("again"), shunned={int(one[1:]): end for one, end in shunned.items()})
+            assert isinstance(told, Member)
+            order.append((name, told.number))
+
+        waiting = [
+            asyncio.create_task(enter("again 1", m0=1100.0)),
+            asyncio.create_task(enter("again 2", m0=1100.0)),
+            asyncio.create_task(enter("again 3", m1=1100.0)),
+            asyncio.create_task(enter("new 4")),
+        ]
+        await settled()
+        for member in (busy[0], busy[0], busy[1]):
+            member.succeeded(1000.0, 1000.0)
+            gate.leave()
+            await settled()
+        assert order == [("again 3", 0), ("new 4", 0), ("again 1", 1)]
+        assert asyncio.get_running_loop().time() == 1000.0
+        busy[0].succeeded(1000.0, 1000.0)
+        gate.leave()
+        await waiting[1]  # the one member that it may go to stays full, the other is open to it again at 1100
+        assert asyncio.get_running_loop().time() == pytest.approx(1100.0)
+
+    virtual(main())
+
+
+def test_a_line_that_may_go_nowhere_yet_is_let_in_when_its_time_has_come() -> None:
+    async def main() -> None:
+        fleet = Fleet(Throttle(64, 1000.0), [None, None], 1000.0)
+        gate = Gate(fleet.whole, fleet)
+        told = await gate.enter(again=True, shunned={0: 1030.0, 1: 1040.0})
+        assert isinstance(told, Member)
+        assert (told.number, asyncio.get_running_loop().time()) == (0, pytest.approx(1030.0))
+        assert fleet.whole.limiter.in_flight == told.throttle.limiter.in_flight == 1
+
+    virtual(main())
+
+
+def test_who_gives_up_waiting_leaves_no_slot_taken_at_any_endpoint() -> None:
+    async def main() -> None:
+        fleet = Fleet(Throttle(64, 1000.0), [1], 1000.0)
+        gate = Gate(fleet.whole, fleet)
+        first = await gate.enter()
+        granted = asyncio.create_task(gate.enter())
+        await settled()
+        first.succeeded(1000.0, 1000.0)
+        gate.leave()
+        granted.cancel()  # let in and cancelled before it knew
+        await settled()
+        assert (fleet.whole.limiter.in_flight, fleet.members[0].throttle.limiter.in_flight, gate.flying) == (0, 0, 0)
 
     virtual(main())
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from batchllm import prices
-from batchllm.billing import Price, cost_usd, price_from, worst_cost
-from batchllm.cli.estimate import Estimate, estimate_lines
+from batchllm.billing import Price, cost_usd, price_from
 from batchllm.prices import PriceList
-from batchllm.types import Extras, Request, Usage
+from batchllm.types import Usage
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 OPENAI = "https://api.openai.com/v1"
@@ -128,64 +126,9 @@ def test_a_row_that_cannot_be_used_is_refused_by_its_name(row: dict[str, float],
         PriceList({"my-model": row}, OPENAI, NOW)
 
 
-def test_the_worst_case_reckons_with_the_dearest_rates() -> None:
-    body = {"max_tokens": MILLION, "messages": [{"role": "user", "content": "x" * 4000}]}
-    dear = Price(0.0, 1.0, reasoning=9.0, above=((100, Price(0.0, 50.0)),))
-    assert worst_cost(body, Price(0.0, 1.0, reasoning=9.0), None) == pytest.approx(9.0)
-    assert worst_cost(body, dear, None) == pytest.approx(50.0)
-
-
 def test_what_was_reckoned_with_is_noted_with_who_told() -> None:
     own = PriceList({"mine": {"input": 1.0, "output": 2.0, "cached": 0.5}}, OPENAI, NOW)
     noted = own.note(["mine", "gpt-4o-mini", "unknown"])
     assert noted["mine"] == {"input": 1.0, "output": 2.0, "cached": 0.5, "source": "[prices]"}
     assert noted["gpt-4o-mini"]["source"].startswith("genai-prices ")
     assert noted["unknown"] is None
-
-
-def request(model: str = "m", text: str = "x" * 400, **body: Any) -> Request:
-    made = {"model": model, "messages": [{"role": "user", "content": text}], **body}
-    return Request(1, "a", "/v1/chat/completions", made, "0" * 32)
-
-
-def test_the_cost_of_a_job_is_a_range_from_no_answer_to_every_answer_at_its_limit() -> None:
-    estimate = Estimate(priced("", m={"input": 1000.0, "output": 2000.0}))
-    for _ in range(2):
-        estimate.add(request(max_tokens=50))
-    cost = estimate.as_json()["cost_usd"]
-    assert cost["least"] == pytest.approx(2 * 0.1 / 1.3, rel=0.02)
-    assert cost["most"] == pytest.approx(2 * (0.13 + 0.1), rel=0.02)
-    assert cost["prices"] == ["[prices]"]
-
-
-def test_without_a_limit_on_an_answer_the_cost_has_no_upper_bound_unless_one_is_assumed() -> None:
-    bare, assumed = (Estimate(priced("", m={"input": 1.0, "output": 2.0}), ceiling) for ceiling in (None, 100))
-    for one in (bare, assumed):
-        one.add(request())
-    assert bare.as_json()["cost_usd"]["most"] is None
-    assert "no upper bound" in estimate_lines(bare.as_json())[1]
-    assert assumed.as_json()["cost_usd"]["most"] > 0
-
-
-def test_a_model_without_a_price_is_named_and_the_cost_not_bounded() -> None:
-    estimate = Estimate(priced("", m={"input": 1.0, "output": 2.0}))
-    estimate.add(request(max_tokens=5))
-    estimate.add(request("other", max_tokens=5))
-    made = estimate.as_json()
-    assert (made["cost_usd"]["most"], made["unpriced_models"]) == (None, ["other"])
-    assert "no price is known for other" in estimate_lines(made)[1]
-
-
-def test_answers_that_are_not_billed_cost_nothing() -> None:
-    estimate = Estimate(priced("", m={"input": 1.0, "output": 2.0}))
-    estimate.add(Request(1, "a", "/v1/embeddings", {"model": "m", "input": "x" * 4000}, "0" * 32))
-    assert estimate.as_json()["cost_usd"]["most"] == pytest.approx(0.0013)
-
-
-def test_each_turn_of_a_conversation_reads_the_questions_before_it() -> None:
-    one, three = Estimate(priced("")), Estimate(priced(""))
-    one.add(request(max_tokens=10))
-    plain = request(max_tokens=10)
-    three.add(Request(1, "a", plain.url, plain.body, plain.digest, extras=Extras(turns=("x" * 400, "y" * 400, "z" * 400))))
-    assert (one.prompt, one.completion) == (100, 10)
-    assert (three.prompt, three.completion) == (100 * 3 + 100 * 2 + 100, 30)

@@ -80,7 +80,7 @@ def _cards(picture: Picture) -> Markup:
     )
     wall, median = seconds(picture), fold.latency.percentile(0.5)
     cards = [
-        ("Lines", count(picture.counts["total"]), f"{count(answered)} answered"),
+        ("Lines", count(picture.counts["total"]), f"{count(answered)} answered{_equal(picture)}"),
         ("Cost", money(cost), "simulated" if picture.manifest.simulated and not cost else each),
         ("Tokens", count(total), f"{count(usage['prompt_tokens'])} read, {count(usage['completion_tokens'])} written"),
         ("Time", duration(wall), f"{rate(answered / wall)} answered" if wall and picture.series else _rate(summary)),
@@ -88,6 +88,11 @@ def _cards(picture: Picture) -> Markup:
         ("Asked again", count(retried), f"{count(refused)} told to wait" if refused else "refused never"),
     ]  # fmt: skip
     return el("div", [_card(*card) for card in cards], class_="cards")
+
+
+def _equal(picture: Picture) -> str:
+    duplicates = picture.words.totals.duplicates
+    return f", {count(duplicates)} without a request: equal to others" if duplicates else ""
 
 
 def _rate(summary: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from batchllm.reports.html.answers import answers
 from batchllm.reports.html.distribution import distribution
+from batchllm.reports.html.endpoints import endpoints
 from batchllm.reports.html.fold import Picture
 from batchllm.reports.html.head import head, title
 from batchllm.reports.html.markup import Markup, el, joined, quoted
@@ -28,6 +29,7 @@ def run_page(picture: Picture, *, prompts: bool) -> bytes:
         el("section", el("h2", "Over time"), times) if times else None,
         el("section", el("h2", "How long requests took"), el("div", spread, class_="two")) if any(spread) else None,
         el("section", el("h2", "Tokens and cost"), bill(picture)),
+        endpoints(picture),
         troubles(picture),
         answers(picture, prompts=prompts),
         told(picture),

@@ -1,0 +1,34 @@
+"""The pool on a Ray cluster: this process reads the job and writes the journal, workers on any number of nodes ask.
+
+driver    conversations with workers: orders out, reports in        worker   an ordinary pool, fed by orders
+intake    outcomes to the journal, first of all                     outbox   outcomes kept until they stand there
+custody   who has which line                                        slowing  a refusal met by one slows all
+limits    the run's limits, shared out (`shares`)                   cluster  the only part that knows Ray
+
+docs/scale.md says how to use it, docs/decisions/0017-orders-and-reports.md why it is made so.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchllm.engines.engine import Engine, Means
+
+
+def pool(means: Means) -> Engine:
+    """The engine of the settings `ray_address` and `workers`. Raises `JobError` (2) where Ray is not installed."""
+    from batchllm.engines.ray_pool.driver import RayPool
+    from batchllm.errors import ExitCode, JobError
+
+    # Ray prints what it has to say of lost nodes on standard output, which is ours; both are read when it is imported.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        from batchllm.engines.ray_pool.cluster import RayCrew
+    except ImportError:
+        raise JobError(ExitCode.USAGE, "the engine 'ray' needs a package: pip install 'batchllm[ray]'") from None
+    elsewhere = means.elsewhere
+    assert elsewhere is not None
+    return RayPool(means, RayCrew(means.settings.ray_address, home_only=elsewhere.home_only))

@@ -1,0 +1,137 @@
+"""Workers on a Ray cluster: the only place that knows Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayError
+
+from batchllm.engines.ray_pool.hands import BlinkError, LostError
+from batchllm.engines.ray_pool.wire import Hello, Kit, Order, Report
+from batchllm.engines.ray_pool.worker import Worker
+from batchllm.errors import ExitCode, JobError
+
+CPUS = 1
+"""What a worker reserves of its node; it uses one core at most."""
+CALLS = 100
+"""Calls to one worker at a time: an exchange, and words beside it."""
+
+
+class Actor:
+    """A worker in a Ray actor. Its loop is Ray's; the worker is made on it, at the first call."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    async def begin(self, kit: Kit, secrets: Mapping[str, str]) -> Hello:
+        self._worker = Worker()
+        return await self._worker.begin(kit, secrets)
+
+    async def exchange(self, order: Order) -> Report:
+        assert self._worker is not None
+        return await self._worker.exchange(order)
+
+    async def tell(self, order: Order) -> None:
+        assert self._worker is not None
+        await self._worker.tell(order)
+
+
+class RayHand:
+    """See `hands.Hand`. The key travels in an argument of one call from process to process: not in the actor's description,
+    which the cluster keeps and shows."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def begin(self, kit: Kit, secrets: Mapping[str, str]) -> Hello:
+        told: Hello = await _answer(self._actor.begin.remote(kit, dict(secrets)))
+        return told
+
+    async def exchange(self, order: Order) -> Report:
+        told: Report = await _answer(self._actor.exchange.remote(order))
+        return told
+
+    async def tell(self, order: Order) -> None:
+        await _answer(self._actor.tell.remote(order))
+
+    def dismiss(self) -> None:
+        with suppress(RayError, RuntimeError, ValueError):
+            ray.kill(self._actor)
+
+
+async def _answer(reference: Any) -> Any:
+    """What a call came to. Raises `BlinkError` where the connection was broken, `LostError` where the worker is gone."""
+    try:
+        return await asyncio.wrap_future(reference.future())
+    except ActorUnavailableError:
+        raise BlinkError("it could not be reached") from None
+    except RayError as error:
+        raise LostError(_sentence(error)) from None
+
+
+def _sentence(error: RayError) -> str:
+    """Ray's messages run over many lines, with addresses and ids; the last line of text says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1] if lines else ''}"[:300]
+
+
+class RayCrew:
+    """See `hands.Crew`. The actors belong to this process and end with it.
+
+    `home_only`: the endpoint runs on this machine alone, so that workers elsewhere would not reach it.
+    """
+
+    def __init__(self, address: str | None, *, home_only: bool = False) -> None:
+        self._address = address
+        self._home_only = home_only
+        self._ours = False
+        self._actors: Any = None
+
+    async def open(self, wanted: int | None) -> int:
+        if not ray.is_initialized():
+            await asyncio.to_thread(self._connect, wanted)
+        nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+        if self._home_only and len({node["NodeManagerAddress"] for node in nodes}) > 1:
+            raise JobError(
+                ExitCode.USAGE,
+                "the endpoint that this run starts is on this machine only, and the Ray cluster has others: give --base-url",
+            )
+        self._actors = ray.remote(Actor)
+        return wanted or max(1, sum(node["Resources"].get("CPU", 0) >= CPUS for node in nodes))
+
+    def _connect(self, wanted: int | None) -> None:
+        address = self._address
+        if address is not None and "://" in address:
+            raise JobError(
+                ExitCode.USAGE,
+                f"--ray-address {address}: a Ray client is not enough; run on a node of the cluster (`ray job submit`), or give HOST:PORT",
+            )
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "batchllm"}
+        try:
+            if address is None and "RAY_ADDRESS" not in os.environ:
+                ray.init(
+                    address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, (wanted or 1) * CPUS), **quiet
+                )
+            else:
+                ray.init(address=address or "auto", **quiet)
+        except (ConnectionError, RayError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            where = f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}"
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise JobError(ExitCode.UNAVAILABLE, f"{where}: {reason}") from error
+        self._ours = True
+
+    async def hire(self) -> RayHand:
+        how = {"num_cpus": CPUS, "max_restarts": 0, "max_concurrency": CALLS, "scheduling_strategy": "SPREAD"}
+        return RayHand(self._actors.options(**how).remote())
+
+    async def close(self) -> None:
+        if self._ours:
+            self._ours = False
+            await asyncio.to_thread(ray.shutdown)

@@ -1,0 +1,332 @@
+"""How many in flight are worth it, for servers that never refuse: more as long as more of them get more done.
+
+The method is hill climbing on goodput, as in BBR and in Netflix's concurrency-limits; docs/concurrency.md compares them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from math import hypot, inf, sqrt
+
+START = 8
+KEEP = 0.97
+"""The smallest limit with this share of the best goodput is the one: beyond the knee more in flight only wait longer."""
+STEP = 2.0**0.25
+FAR = 4
+"""A doubling, in steps."""
+RAMP = 2
+"""How many may go beside each that ends while the limit rises: doubled within half a round, and never by a leap."""
+FULL = 0.9
+USED = 0.8
+WINDOW_S = 1.0
+LEAST, MOST, ROUNDS = 8, 64, 3
+PRECISE, PRECISE_FAR = 0.02, 0.03
+PATIENCE = 2.5
+HOPELESS = 0.6
+CHANGED = 0.25
+NONE = 1e-9
+NEWEST = 0.3
+LIFE, LIFE_MAX = 16, 64
+WAITS, WAITS_MOSTLY = 0.25, 0.5
+BASE_GROWTH = 1.02
+PROMPT_WEIGHT = 0.05
+"""A prompt's tokens are read many at a time, an answer's written one by one."""
+
+
+def work_of(prompt_tokens: int | None, completion_tokens: int | None) -> float:
+    """What a request made the server do, in tokens of an answer; 1 where the reply did not say."""
+    return (completion_tokens or 0) + PROMPT_WEIGHT * (prompt_tokens or 0) or 1.0
+
+
+def levels(cap: int) -> list[int]:
+    """The limits that are tried: steps of a quarter of a doubling, and the cap."""
+    steps = (round(STEP**n) for n in range(128))
+    return sorted({*(step for step in steps if step < cap), cap})
+
+
+@dataclass(slots=True)
+class Window:
+    """What ended of the requests that were sent after the pool was full, and how full it was since then (`since`).
+
+    Goodput follows from Little's law: requests in flight, times the work that is done per second that one spends there.
+    Lengths that vary cancel out of that quotient, and answers that come in waves do not matter to it.
+    """
+
+    full: bool = False
+    since: float = inf
+    count: int = 0
+    work: float = 0.0
+    seconds: float = 0.0
+    _work_squared: float = 0.0
+    _seconds_squared: float = 0.0
+    _both: float = 0.0
+    _waited: float = 0.0
+    _streams: int = 0
+    _area: float = 0.0
+    _area_at: float = 0.0
+    _in_flight: int = 0
+
+    def begin(self, now: float, in_flight: int) -> None:
+        self.since = self._area_at = now
+        self._in_flight = in_flight
+
+    def holds(self, in_flight: int, now: float) -> None:
+        """From now on so many are in flight."""
+        self._area += self._in_flight * (now - self._area_at)
+        self._area_at, self._in_flight = now, in_flight
+
+    def add(self, work: float, seconds: float, ttft: float | None) -> None:
+        self.count += 1
+        self.work += work
+        self.seconds += seconds
+        self._work_squared += work * work
+        self._seconds_squared += seconds * seconds
+        self._both += work * seconds
+        if ttft is not None:
+            self._waited += ttft
+            self._streams += 1
+
+    def goodput(self) -> float:
+        """Work a second."""
+        return self.mean_in_flight * self.work / self.seconds if self.seconds else 0.0
+
+    @property
+    def mean_in_flight(self) -> float:
+        elapsed = self._area_at - self.since
+        return self._area / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def error(self) -> float:
+        """The standard error of the goodput, as a share of it: of a quotient of sums, by its residuals."""
+        if self.work <= 0 or self.seconds <= 0:
+            return inf
+        speed = self.work / self.seconds
+        residue = self._work_squared - 2 * speed * self._both + speed * speed * self._seconds_squared
+        return sqrt(max(0.0, residue)) / self.work
+
+    @property
+    def ttft(self) -> float | None:
+        """Mean seconds to the first token, where most replies were streams."""
+        return self._waited / self._streams if self._streams * 2 > self.count else None
+
+
+@dataclass(slots=True)
+class _Known:
+    """The goodput at one level, over `windows`, and the share of a request's time that was spent in the server's queue.
+
+    To be forgotten when `until` windows have been seen.
+    """
+
+    goodput: float
+    error: float
+    until: int
+    queued: float
+    windows: int = 1
+
+
+    def as_good_as(self, best: _Known) -> bool:
+        """Whether it has nearly the goodput of the best, as far as their errors let anybody say."""
+        return self.goodput >= (KEEP - hypot(self.error, best.error)) * best.goodput
+
+
+def _goodput(known: _Known) -> float:
+    return known.goodput
+
+
+class Gradient:
+    """`limit` is how many may be in flight. Tell it of every request that is sent and that ends.
+
+    It begins at 8, doubles while that brings more than 3 % and halves while that costs less, then looks between. What it
+    found beside the level that is held is forgotten after 16 windows (32, 64 where trying again told nothing new) and tried
+    anew, by a quarter of a doubling. Where the goodput of the held level changes by a quarter, all else is forgotten at
+    once. A window has at least as many requests as are in flight, each sent into a full pool, and more until its error is
+    below 2 %, up to three times as many. Nothing is learned while something else holds the pool back.
+
+    Streams tell how long they waited for their first token. That only says where to look: a server whose queue takes
+    half of a request's time gets no more, and the first try below leaves the queue out. Goodput decides.
+    """
+
+    __slots__ = ("_at", "_base_ttft", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_took_s", "_window", "_windows",
+                 "held", "limit")  # fmt: skip
+
+    def __init__(self, cap: int, now: float, start: int = START) -> None:
+        self._levels = levels(cap)
+        self._at = self.held = bisect_right(self._levels, min(start, cap)) - 1
+        self.limit = self._levels[self._at]
+        self._known: dict[int, _Known] = {}
+        self._lives: dict[int, int] = {}
+        self._windows = 0
+        self._stride = FAR
+        self._base_ttft = inf
+        self._took_s = inf
+        self._fell = False
+        self._open(now)
+
+    @property
+    def best(self) -> int:
+        """The limit that is held, whatever is tried at the moment."""
+        return self._levels[self.held]
+
+    @property
+    def found(self) -> int | None:
+        """The same, once anything was learned."""
+        return self.best if self._known else None
+
+    def _open(self, now: float) -> None:
+        self._window = Window()
+        self._opened = now
+
+    def sent(self, now: float, in_flight: int) -> None:
+        """One more is in flight, which `in_flight` counts."""
+        window = self._window
+        if window.since != inf:
+            window.holds(in_flight, now)
+        elif FULL * self._levels[self._at] <= in_flight <= self.limit:
+            window.full = True
+
+    def ended(self, sent_at: float, now: float, in_flight: int, work: float, ttft: float | None = None) -> None:
+        """A request has left, `in_flight` are there still; `work` (0: it came to nothing) was done for it."""
+        level, window = self._levels[self._at], self._window
+        if self.limit < level:
+            self.limit = min(level, self.limit + RAMP)
+        if window.since != inf:
+            window.holds(in_flight, now)
+            if sent_at >= window.since:
+                window.add(work, now - sent_at, ttft)
+        elif window.full:  # what comes from now on finds others under way at every stage
+            window.begin(now, in_flight)
+        if self._enough(window, level, now):
+            self._close(window, now)
+        elif self._at != self.held and window.count < level and self._too_long(now):
+            self._give_up(now)
+
+    def left(self, now: float, in_flight: int) -> None:
+        """A request has left that tells nothing: it was refused, or could not be sent."""
+        if self._window.since != inf:
+            self._window.holds(in_flight, now)
+
+    def _enough(self, window: Window, level: int, now: float) -> bool:
+        if window.count < LEAST or now - window.since < WINDOW_S:
+            return False
+        if window.count < level:
+            return window.count * 2 >= level and self._hopeless(window)
+        precise = PRECISE_FAR if self._stride == FAR else PRECISE
+        return window.count >= max(MOST, ROUNDS * level) or window.error <= precise
+
+    def _hopeless(self, window: Window) -> bool:
+        """Whether what is tried is so much worse that the rest of it need not be waited for."""
+        held = self._known.get(self.held)
+        return self._at != self.held and held is not None and window.goodput() < HOPELESS * held.goodput
+
+    def _too_long(self, now: float) -> bool:
+        return now - self._opened > PATIENCE * self._took_s * max(self._levels[self._at], self.best)
+
+    def _give_up(self, now: float) -> None:
+        """A try takes far longer than the level that is held would: the server is stuck, or the pool is held back."""
+        window = self._window
+        if window.since != inf and window.mean_in_flight >= USED * self._levels[self._at]:
+            self._note(window.work / (now - window.since), 0.0, 0.0)
+            self._decide()
+        self._go(self.held, now)
+
+    def _close(self, window: Window, now: float) -> None:
+        if window.mean_in_flight < USED * self._levels[self._at]:
+            self._open(now)  # it was something else that held the pool back
+            return
+        self._note(window.goodput(), window.error, self._queued(window))
+        self._decide()
+        if self._at == self.held:
+            self._took_s = (now - self._opened) / self._levels[self._at]
+        self._go(self._next(), now)
+
+    def _note(self, goodput: float, error: float, queued: float) -> None:
+        self._windows += 1
+        known = self._known.get(self._at)
+        until = self._windows + self._lives.get(self._at, LIFE)
+        if known is None:
+            self._known[self._at] = _Known(goodput, error, until, queued)
+            return
+        change = max(goodput, known.goodput) / max(min(goodput, known.goodput), NONE) - 1
+        if self._at == self.held and change > max(CHANGED, 4 * error):
+            self._known = {self._at: _Known(goodput, error, until, queued)}
+            self._lives.clear()
+            self._stride, self._fell = FAR, goodput < known.goodput
+            return
+        known.windows += 1
+        known.until, known.queued = until, queued
+        share = max(NEWEST, 1 / known.windows)
+        known.goodput += share * (goodput - known.goodput)
+        known.error = hypot((1 - share) * known.error, share * error)
+
+    def _decide(self) -> None:
+        """Forget what is old, and hold the smallest level that does nearly as much as the best."""
+        kept = (self.held, self._at)
+        for at in [at for at, known in self._known.items() if at not in kept and known.until <= self._windows]:
+            del self._known[at]
+        best = max(self._known.values(), key=_goodput)
+        held = min(at for at, known in self._known.items() if known.as_good_as(best))
+        if held != self.held:
+            self._lives.pop(held, None)
+            self._stride = min(FAR, 2 * self._stride)
+        elif self._at != held:
+            self._lives[self._at] = min(LIFE_MAX, 2 * self._lives.get(self._at, LIFE))
+        self.held = held
+
+    def _next(self) -> int:
+        """The level to be tried now; the one that is held where there is nothing to find out."""
+        above, below = self._above(), self._below()
+        first, second = (below, above) if self._fell else (above, below)
+        if first is None:
+            first = second
+        if first is not None:
+            return first
+        self._stride, self._fell = 1, False
+        return self.held
+
+    def _above(self) -> int | None:
+        held, top = self.held, len(self._levels) - 1
+        if held == top or held + 1 in self._known:
+            return None
+        nearest = min((at for at in self._known if at > held), default=None)
+        if nearest is None:
+            return None if self._known[held].queued >= WAITS_MOSTLY else min(top, held + self._stride)
+        # Before a fall there may be a peak; where nothing falls, nothing is to be found between two that do the same.
+        lowest = min(known.goodput for at, known in self._known.items() if at > held)
+        return (held + nearest) // 2 if lowest < KEEP * self._known[held].goodput else None
+
+    def _below(self) -> int | None:
+        held = self.held
+        if held == 0 or held - 1 in self._known:
+            return None
+        nearest = max((at for at in self._known if at < held), default=None)
+        if nearest is None:
+            queued = self._known[held].queued
+            unqueued = bisect_right(self._levels, self._levels[held] * (1 - queued)) - 1
+            lower = min(held - self._stride, unqueued) if queued >= WAITS else held - self._stride
+            return max(0, lower)
+        # Nothing in flight does more than it does alone: a level does so much at most, by what a lower one did.
+        enough = self._levels[nearest] * KEEP * self._known[held].goodput / max(self._known[nearest].goodput, NONE)
+        first = max(nearest + 1, bisect_left(self._levels, enough))
+        return (first + held) // 2 if first < held else None
+
+    def _queued(self, window: Window) -> float:
+        """The share of a request's time that it waits in the server's queue, as far as streams tell (TCP Vegas' estimate)."""
+        ttft = window.ttft
+        if ttft is None:
+            return 0.0
+        self._base_ttft = min(self._base_ttft * BASE_GROWTH, ttft)
+        return (ttft - self._base_ttft) * window.count / window.seconds
+
+    def _go(self, at: int, now: float) -> None:
+        self._at = at
+        self.limit = min(self.limit, self._levels[at])
+        self._open(now)
+
+    def shrink_to(self, cap: int) -> None:
+        """The machine bears no more; for the rest of the run."""
+        del self._levels[max(1, bisect_left(self._levels, cap + 1)) :]
+        top = len(self._levels) - 1
+        self._known = {at: known for at, known in self._known.items() if at <= top}
+        self.held, self._at = min(self.held, top), min(self._at, top)
+        self.limit = min(self.limit, self._levels[self._at])
