@@ -18,7 +18,8 @@ from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import GivenFeeder
 from batchllm.engines.local import LocalPool
 from batchllm.engines.roster import roster_for
-from batchllm.pipeline import Parts, Run
+from batchllm.parts import Parts
+from batchllm.pipeline import Run
 from batchllm.records import Record
 from batchllm.settings import Settings
 from batchllm.steps import Done

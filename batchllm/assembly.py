@@ -16,7 +16,7 @@ from batchllm.endpoints import endpoint_for
 from batchllm.engines.engine import Elsewhere
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.manifest import shaping_digest
-from batchllm.pipeline import Parts
+from batchllm.parts import Parts
 from batchllm.prices import PriceList
 from batchllm.protocols import Transport
 from batchllm.records import Record

@@ -14,7 +14,6 @@ from batchllm.sample import Sample
 from batchllm.types import Json
 
 
-
 class Witness(Protocol):
     """Who is there to see a forecast, and to be asked."""
 

@@ -27,13 +27,15 @@ NAME = "job.index"
 LEAST_LINES = 20_000
 """Smaller jobs are read in a blink."""
 PACE = frozenset(
-    {"concurrency", "max_concurrency", "rpm", "tpm", "timeouts", "retries", "max_cost", "max_total_tokens", "max_runtime", "canary", "tokenizer", "until", "on_change", "retry_failed", "fresh", "ordered",
-     "report", "durability", "transport", "proxy", "ca_file", "serve_timeout", "strict", "dedupe", "prefix_order", "on_finish", "on_finish_timeout", "metrics_file", "otel"}
+    {"ca_file", "canary", "concurrency", "dedupe", "durability", "fresh", "max_concurrency", "max_cost", "max_runtime",
+     "max_total_tokens", "metrics_file", "on_change", "on_finish", "on_finish_timeout", "ordered", "otel", "prefix_order",
+     "proxy", "report", "retries", "retry_failed", "rpm", "serve_timeout", "strict", "timeouts", "tokenizer", "tpm",
+     "transport", "until"}
 )  # fmt: skip
 """Settings that say nothing of what a line means: under others the reading stays good."""
 
 
-class Watcher(Protocol):
+class Witness(Protocol):
     """Looks at every request as it is first read, and can say and be told what it saw."""
 
     def told(self) -> Json: ...
@@ -76,34 +78,34 @@ class FirstReading:
         """The hash of the job's bytes, once it was read."""
 
     def read(
-        self, limit: int | None, watchers: Mapping[str, Watcher], watch: Callable[[Request], None] | None = None
+        self, limit: int | None, witnesses: Mapping[str, Witness], watch: Callable[[Request], None] | None = None
     ) -> Survey:
         """Every line of the job, or the first `limit`. Raises `JobError` (65) for a job that cannot be read."""
         before = self._stamp()
-        header, found = (None, Survey()) if limit else self._kept(watchers)
+        header, found = (None, Survey()) if limit else self._kept(witnesses)
         known = Extent(**header["extent"]) if header else None
         extent, start = extent_of(self._job.path, known.size if known else 0)
         self.sha256 = extent.sha256
         if header is None or known is None or start != known.sha256 or not (known.whole or known.size == extent.size):
             found = survey(self._job, limit, watch)
         else:
-            for name, watcher in watchers.items():
-                watcher.tell(header["told"][name])
+            for name, witness in witnesses.items():
+                witness.tell(header["told"][name])
             found = survey(self._job.since(known.lines, known.size), None, watch, found)
         if not limit and extent != known and found.total >= self._least and before == self._stamp():
-            self._keep(found, extent, watchers)
+            self._keep(found, extent, witnesses)
         return found
 
     def _stamp(self) -> tuple[int, int, int]:
         status = self._job.path.stat()
         return status.st_ino, status.st_size, status.st_mtime_ns
 
-    def _kept(self, watchers: Mapping[str, Watcher]) -> tuple[Json | None, Survey]:
+    def _kept(self, witnesses: Mapping[str, Witness]) -> tuple[Json | None, Survey]:
         """The header of the kept reading and what it found; None where there is none to be used."""
         try:
             with self._path.open("rb") as file:
                 header = loads(file.readline())
-                if header["terms"] != self._terms or not watchers.keys() <= header["told"].keys():
+                if header["terms"] != self._terms or not witnesses.keys() <= header["told"].keys():
                     return None, Survey()
                 index = JobIndex.from_bytes(file.read, header["sizes"], header["check"])
             found = Survey(index, **{name: header[name] for name in ("requests", "bad_count", "last_line")})
@@ -114,13 +116,13 @@ class FirstReading:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None, Survey()
 
-    def _keep(self, found: Survey, extent: Extent, watchers: Mapping[str, Watcher]) -> None:
+    def _keep(self, found: Survey, extent: Extent, witnesses: Mapping[str, Witness]) -> None:
         header: dict[str, Any] = {
             "terms": self._terms, "extent": asdict(extent),
             "requests": found.requests, "bad_count": found.bad_count, "last_line": found.last_line,
             "bad": [[one.line, one.custom_id, one.code, one.message] for one in found.bad],
             "urls": dict(found.urls), "models": dict(found.models),
-            "told": {name: watcher.told() for name, watcher in watchers.items()},
+            "told": {name: witness.told() for name, witness in witnesses.items()},
             "sizes": found.index.sizes(), "check": found.index.check(),
         }  # fmt: skip
         try:

@@ -1,6 +1,6 @@
 """The gateway under restarts: many batches at once, nothing lost, nothing twice; and what a line costs it.
 
-    python -m benchmarks.gateway [--batches 100] [--lines 1000] [--kills 5] [--stops 5] [--cost 20000]
+    python -m benchmarks.gateway [--batches 100] [--lines 1000] [--kills 5] [--stops 5] [--cost 20000] [--rounds 5]
 
 The witness is the simulator's ledger, a line for every answer it made. A kill (SIGKILL) may cost the requests in flight
 once more, a stop (SIGTERM) none. The cost is the CPU of a gateway's whole process against that of `batchllm run` for the
@@ -32,7 +32,7 @@ from openai.types import Batch
 from batchllm.simulator import SimulatorOptions, run_in_process
 from batchllm.simulator.latency import Latency
 from benchmarks.make_job import Shape, write_job
-from benchmarks.processes import batchllm_command, cost, environment, instant_server
+from benchmarks.processes import Spread, batchllm_command, cost, environment, instant_server
 
 CONCURRENCY = 64
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -222,43 +222,59 @@ def _check(made: Survived, ended: list[Batch], client: OpenAI, ledger: Path) -> 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Microseconds of CPU a line: `batchllm run`, one batch of all lines, and batches of a thousand lines each."""
+    """Microseconds of CPU a line: `batchllm run`, one batch of all lines, batches of a thousand lines each; and how many
+    times the first the others are, round by round."""
 
-    run_us: float
-    one_us: float
-    many_us: float
+    run_us: Spread
+    one_us: Spread
+    many_us: Spread
+    one_ratio: Spread
+    many_ratio: Spread
 
     def rows(self) -> list[str]:
         return [
-            f"batchllm run          {self.run_us:.0f} µs a line",
-            f"one batch             {self.one_us:.0f} µs a line, {self.one_us / self.run_us:.2f} times",
-            f"batches of 1000       {self.many_us:.0f} µs a line, {self.many_us / self.run_us:.2f} times",
+            f"batchllm run     {self.run_us.shown('{:.0f}')} µs CPU a line",
+            f"one batch        {self.one_us.shown('{:.0f}')} µs CPU a line, {self.one_ratio.shown()} times",
+            f"batches of 1000  {self.many_us.shown('{:.0f}')} µs CPU a line, {self.many_ratio.shown()} times",
         ]
 
 
-def costs(lines: int) -> Costs:
+def costs(lines: int, rounds: int) -> Costs:
     with tempfile.TemporaryDirectory() as name, instant_server() as base_url:
-        folder = Path(name)
-        job, one = folder / "job.jsonl", folder / "one.jsonl"
-        write_job(job, lines, Shape(form="batch"))
-        write_job(one, 1, Shape(form="batch"))
+        found = [_round(Path(name) / str(number), base_url, lines) for number in range(rounds)]
+    each = 1e6 / lines
+    return Costs(
+        Spread.of([run * each for run, _, _ in found]),
+        Spread.of([one * each for _, one, _ in found]),
+        Spread.of([many * each for _, _, many in found]),
+        Spread.of([one / run for run, one, _ in found]),
+        Spread.of([many / run for run, _, many in found]),
+    )
 
-        def run(path: Path, out: str) -> float:
-            command = batchllm_command(path, folder / out, base_url, CONCURRENCY, "--quiet", "--no-report")
-            return cost(command, folder).cpu_s
 
-        def gate(jobs: list[bytes], out: str) -> float:
-            (folder / out).mkdir()
-            with served(folder / out, base_url) as gateway:
-                _through(gateway, jobs)
-                return gateway.end(signal.SIGTERM)[1]
+def _round(folder: Path, base_url: str, lines: int) -> tuple[float, float, float]:
+    """Seconds of CPU, without the start: a run, a gateway with one batch, a gateway with batches of a thousand lines."""
+    folder.mkdir()
+    job, one = folder / "job.jsonl", folder / "one.jsonl"
+    write_job(job, lines, Shape(form="batch"))
+    write_job(one, 1, Shape(form="batch"))
 
-        raw = job.read_bytes().splitlines(keepends=True)
-        pieces = [b"".join(raw[at : at + 1000]) for at in range(0, len(raw), 1000)]
-        start_run, start_gate = run(one, "start"), gate([one.read_bytes()], "gate-start")
-        whole = run(job, "run") - start_run
-        single, many = gate([job.read_bytes()], "gate-one") - start_gate, gate(pieces, "gate-many") - start_gate
-    return Costs(whole / lines * 1e6, single / lines * 1e6, many / lines * 1e6)
+    def run(path: Path, out: str) -> float:
+        command = batchllm_command(path, folder / out, base_url, CONCURRENCY, "--quiet", "--no-report")
+        return cost(command, folder).cpu_s
+
+    def gate(jobs: list[bytes], out: str) -> float:
+        (folder / out).mkdir()
+        with served(folder / out, base_url) as gateway:
+            _through(gateway, jobs)
+            return gateway.end(signal.SIGTERM)[1]
+
+    raw = job.read_bytes().splitlines(keepends=True)
+    pieces = [b"".join(raw[at : at + 1000]) for at in range(0, len(raw), 1000)]
+    start_run, start_gate = run(one, "start"), gate([one.read_bytes()], "gate-start")
+    whole = run(job, "run") - start_run
+    single, many = gate([job.read_bytes()], "gate-one"), gate(pieces, "gate-many")
+    return whole, single - start_gate, many - start_gate
 
 
 def _through(gateway: Served, jobs: list[bytes]) -> None:
@@ -280,7 +296,10 @@ def main() -> int:
     parser.add_argument("--kills", metavar="N", type=int, default=5, help="(default: 5)")
     parser.add_argument("--stops", metavar="N", type=int, default=5, help="(default: 5)")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="(default: 1)")
-    parser.add_argument("--cost", metavar="LINES", type=int, default=20_000, help="lines to measure with; 0: do not (default: 20000)")
+    parser.add_argument("--rounds", metavar="N", type=int, default=5, help="of the measurement (default: 5)")
+    parser.add_argument(
+        "--cost", metavar="LINES", type=int, default=20_000, help="lines to measure with; 0: do not (default: 20000)"
+    )
     given = parser.parse_args()
     held = True
     if given.batches:
@@ -288,7 +307,7 @@ def main() -> int:
         print("\n".join(found.rows()), flush=True)
         held = found.held
     if given.cost:
-        print("\n".join(costs(given.cost).rows()))
+        print("\n".join(costs(given.cost, given.rounds).rows()))
     return 0 if held else 1
 
 

@@ -1,6 +1,6 @@
 """What a driver of the Ray engine costs a line, while workers and a node of its cluster die.
 
-    python -m benchmarks.ray_scale [--lines 200000] [--workers 6] [--concurrency 240]
+    python -m benchmarks.ray_scale [--lines 200000] [--workers 6] [--concurrency 600]
 
 Three nodes on this machine. Two workers and a node are killed on the way; an outside ledger says what was asked. Run the
 machine empty: everything shares its cores. Ends with 1 if a line has no record or two, or a bound is passed.
@@ -17,20 +17,21 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchllm.simulator import Latency, SimulatorOptions, run_in_process
+from benchmarks.ledger_server import DIGEST
 from benchmarks.make_job import Shape, write_job
-from benchmarks.processes import Cost, environment
+from benchmarks.processes import ROOT, Cost, environment
 from tests.ray_nodes import Nodes, kill, nodes
 
 WARM = 4_000
 CPU_US = 60.0
 GROWTH = 1.15
 """The most that the driver's memory may grow between a tenth of the job and its end, beside what the index takes."""
-INDEX_BYTES = 64
+Death = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ def command(job: Path, out: Path, base_url: str, address: str, given: argparse.N
     ]  # fmt: skip
 
 
-def drive(argv: Sequence[str], folder: Path, deaths: Sequence[tuple[int, object]]) -> Seen:
+def drive(argv: Sequence[str], folder: Path, deaths: Sequence[tuple[int, Death]]) -> Seen:
     """Run a command, let each death happen once so many lines are done, and look at the driver's memory meanwhile."""
     started = time.perf_counter()
     with (folder / "stdout").open("w+b") as stdout, (folder / "stderr").open("w+b") as stderr:
@@ -116,7 +117,7 @@ def drive(argv: Sequence[str], folder: Path, deaths: Sequence[tuple[int, object]
         return Seen(Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * 1024), memory, json.loads(stdout.read()))
 
 
-def _look(pid: int, results: Path, memory: list[tuple[int, int]], deaths: list, ended: threading.Event) -> None:  # type: ignore[type-arg]
+def _look(pid: int, results: Path, memory: list[tuple[int, int]], deaths: list[tuple[int, Death]], ended: threading.Event) -> None:
     done = at = 0
     while not ended.wait(0.25):
         if results.exists():
@@ -134,24 +135,39 @@ def _look(pid: int, results: Path, memory: list[tuple[int, int]], deaths: list, 
             deaths.pop(0)[1]()
 
 
+@contextmanager
+def ledger_server(path: Path, latency_ms: float) -> Iterator[str]:
+    """The base URL of an endpoint that notes each request, as long as the block lasts."""
+    command = [sys.executable, "-m", "benchmarks.ledger_server", str(path), "--latency", str(latency_ms)]
+    child = subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(child.stdout.readline())}/v1"
+    finally:
+        child.stdin.close()
+        child.wait(10)
+        child.stdout.close()
+
+
 def measure(given: argparse.Namespace) -> Scale:
     with tempfile.TemporaryDirectory() as name, nodes(others=2, cpus=given.workers) as cluster:
         folder = Path(name)
         warm, long = folder / "warm", folder / "long"
         shape = Shape()
-        options = SimulatorOptions(seed=1, latency=Latency(median_s=given.latency / 1000), ledger=str(folder / "ledger.jsonl"))
-        with run_in_process(options) as hosted:
+        ledger = folder / "ledger"
+        with ledger_server(ledger, given.latency) as url:
             for where, lines in ((warm, WARM), (long, given.lines)):
                 where.mkdir()
                 write_job(where / "job.jsonl", lines, shape)
-            address, url = cluster.address, hosted.base_url
+            address = cluster.address
             first = drive(command(warm / "job.jsonl", warm / "out", url, address, given), warm, ())
-            (folder / "ledger.jsonl").write_bytes(b"")
+            os.truncate(ledger, 0)
             second = drive(command(long / "job.jsonl", long / "out", url, address, given), long, deaths(given.lines, cluster))
-        return Scale(given.lines, first, second, *judged(long, folder / "ledger.jsonl", second, given))
+        return Scale(given.lines, first, second, *judged(long, ledger, second, given))
 
 
-def deaths(lines: int, cluster: Nodes) -> list[tuple[int, object]]:
+def deaths(lines: int, cluster: Nodes) -> list[tuple[int, Death]]:
     return [
         (lines // 4, lambda: kill(cluster.workers()[0])),
         (lines // 2, cluster.kill_node),
@@ -165,10 +181,8 @@ def judged(folder: Path, ledger: Path, seen: Seen, given: argparse.Namespace) ->
     with (folder / "out/results.jsonl").open("rb") as file:
         for line in file:
             records[json.loads(line)["custom_id"]] += 1
-    asked: Counter[str] = Counter()
-    with ledger.open("rb") as file:
-        for line in file:
-            asked[json.loads(line)["digest"]] += 1
+    entries = ledger.read_bytes()
+    asked = Counter(entries[at : at + DIGEST] for at in range(0, len(entries), DIGEST))
     lost = sum(one["lost"] for one in seen.summary["ray"]["workers"])  # type: ignore[index]
     bound = lost * -(-given.concurrency // (given.workers - given.workers // 3 - 1))
     return sum(count == 1 for count in records.values()), sum(asked.values()) - len(asked), bound
@@ -178,7 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scale", description="The driver's cost on a cluster that breaks.")
     parser.add_argument("--lines", metavar="N", type=int, default=200_000, help="(default: 200000)")
     parser.add_argument("--workers", metavar="N", type=int, default=6, help="(default: 6)")
-    parser.add_argument("-c", "--concurrency", metavar="N", type=int, default=240, help="(default: 240)")
+    parser.add_argument("-c", "--concurrency", metavar="N", type=int, default=600, help="(default: 600)")
     parser.add_argument("--latency", metavar="MS", type=float, default=100.0, help="(default: 100)")
     scale = measure(parser.parse_args())
     print("\n".join(scale.rows()))

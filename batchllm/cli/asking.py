@@ -19,7 +19,7 @@ from batchllm.cli.live import Live
 from batchllm.configuration import Configuration, load
 from batchllm.errors import ErrorCode, ExitCode, JobError, TransportError
 from batchllm.item import Item
-from batchllm.pipeline import Parts
+from batchllm.parts import Parts
 from batchllm.protocols import Assembler, Transport
 from batchllm.records import Record
 from batchllm.serving.server import served

@@ -19,7 +19,7 @@ from batchllm.cli.live import Live, live_on
 from batchllm.configuration import Configuration
 from batchllm.endpoints import suffix
 from batchllm.errors import ExitCode, JobError
-from batchllm.pipeline import Parts
+from batchllm.parts import Parts
 from batchllm.sources.request_line import RequestLine
 from batchllm.strictjson import dumps
 from batchllm.terminal import say

@@ -49,5 +49,7 @@ def _cost(estimate: Json) -> str:
 
 
 def _time(time: Json) -> str:
-    latency = f"{time['latency_s']:g} s an answer" + (", which is assumed" if time["latency_assumed"] else ", as earlier ones took")
+    latency = f"{time['latency_s']:g} s an answer" + (
+        ", which is assumed" if time["latency_assumed"] else ", as earlier ones took"
+    )
     return f"about {duration(time['seconds'])} at least, at {latency}; {BINDS[time['binds']]}"

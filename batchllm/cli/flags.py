@@ -11,8 +11,10 @@ from batchllm.configuration import Configuration, load
 
 _PLAIN = (
     "provider", "base_url", "serve", "serve_timeout", "api_key_env", "model", "proxy", "schema", "structured", "reask",
-    "stream", "concurrency", "max_concurrency", "rpm", "tpm", "transport", "until", "max_runtime", "max_cost", "max_total_tokens", "canary", "tokenizer", "assume_max_tokens", "limit", "retry_failed",
-    "on_change", "fresh", "strict", "ordered", "report", "on_finish", "webhook", "health_url", "metrics_file", "otel", "media_root", "image_max_px", "escalate", "pack", "dedupe", "prefix_order", "engine", "ray_address", "workers", "lane",
+    "stream", "concurrency", "max_concurrency", "rpm", "tpm", "transport", "until", "max_runtime", "max_cost",
+    "max_total_tokens", "canary", "tokenizer", "assume_max_tokens", "limit", "retry_failed", "on_change", "fresh",
+    "strict", "ordered", "report", "on_finish", "webhook", "health_url", "metrics_file", "otel", "media_root",
+    "image_max_px", "escalate", "pack", "dedupe", "prefix_order", "engine", "ray_address", "workers", "lane",
 )  # fmt: skip
 _SECRET = ("--webhook", "--health-url")
 

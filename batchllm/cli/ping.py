@@ -11,7 +11,7 @@ from batchllm.chat import usage_words
 from batchllm.classify import classify, classify_failure
 from batchllm.endpoints import endpoint_for
 from batchllm.errors import ErrorCode, ExitCode, TransportError
-from batchllm.pipeline import Parts
+from batchllm.parts import Parts
 from batchllm.protocols import Transport
 from batchllm.providers import request_url
 from batchllm.strictjson import dumps, loads

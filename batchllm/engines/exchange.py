@@ -20,7 +20,7 @@ from batchllm.route import Route
 from batchllm.steps import AnyStep, Asked, Done, Onward
 from batchllm.throttle import Throttle
 from batchllm.throttle.fleet import NOBODY, Member, Shunned, Told
-from batchllm.throttle.gradient import work_of
+from batchllm.throttle.goodput import work_of
 from batchllm.types import Json
 
 

@@ -35,5 +35,7 @@ _ASCII_CLASSES = 4
 
 def tokens(text: str) -> float:
     """About how many tokens a text has."""
-    classes: Iterable[tuple[re.Pattern[str], float]] = _CLASSES[:_ASCII_CLASSES] if text.isascii() else [*_CLASSES, (_REST, REST)]
+    classes: Iterable[tuple[re.Pattern[str], float]] = (
+        _CLASSES[:_ASCII_CLASSES] if text.isascii() else [*_CLASSES, (_REST, REST)]
+    )
     return sum(len(pattern.findall(text)) * rate for pattern, rate in classes)

@@ -17,6 +17,8 @@ from batchllm.gateway.reception import Reception, answer, let_in
 from batchllm.gateway.watching import Watching
 from batchllm.settings import LOOPBACK
 
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
+"""By which requests are counted: what a stranger makes up is one of them all."""
 OPEN_PATHS = frozenset({"/healthz", "/metrics", "/openapi.json"})
 
 
@@ -77,7 +79,8 @@ def _refusals(reception: Reception) -> Middleware:
             logging.getLogger("batchllm").debug("the defect", exc_info=True)
             response = _refused(_defect(error))
         resource = request.match_info.route.resource
-        reception.told[(resource.canonical if resource else "other", request.method, response.status)] += 1
+        method = request.method if request.method in METHODS else "other"
+        reception.told[(resource.canonical if resource else "other", method, response.status)] += 1
         return response
 
     return refusals

@@ -11,7 +11,7 @@ from batchllm.gateway.api_error import ApiError, invalid, no_file
 from batchllm.gateway.objects import EXPIRY_S, StoredFile, new_id, page, whole_number
 from batchllm.gateway.reception import Reception, answer, who_asks
 from batchllm.gateway.tenants import Tenant
-from batchllm.gateway.upload import Upload, disk_errors, receive
+from batchllm.gateway.upload import OVERHEAD, Upload, disk_errors, receive
 
 LIST_MOST = 10_000
 
@@ -36,7 +36,7 @@ class FilesApi:
         """Take an upload: on the disk and in the book before it is answered."""
         tenant, shop = who_asks(), self._shop
         taken = await shop.store.call(lambda book: rows.bytes_of(book, tenant.name))
-        _refuse_above(tenant, taken + 1)
+        _refuse_above(tenant, taken + max(1, (request.content_length or 0) - OVERHEAD))
         name = new_id("file-")
         upload = await receive(request, shop.places.incoming / name, self._limits.max_file)
         try:

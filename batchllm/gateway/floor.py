@@ -8,7 +8,8 @@ from typing import Any
 
 from batchllm.gateway import rows
 from batchllm.gateway.rows import Entry
-from batchllm.gateway.work import Shop, Work
+from batchllm.gateway.shop import Shop
+from batchllm.gateway.work import Work
 from batchllm.terminal import say
 
 TICK_S = 5.0

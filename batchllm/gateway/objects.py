@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batchllm.endpoints import TABLE, suffix
-from batchllm.gateway.api_error import ApiError, invalid
+from batchllm.gateway.api_error import invalid
 from batchllm.types import Json
 
 OPEN = ("validating", "in_progress", "finalizing", "cancelling")
@@ -147,7 +147,3 @@ def whole_number(text: str | None, name: str, least: int, most: int, default: in
     if not re.fullmatch("[0-9]{1,9}", text, re.ASCII) or not least <= int(text) <= most:
         raise invalid(f"'{name}' has to be a whole number from {least} to {most}.", name, "invalid_value")
     return int(text)
-
-
-def no_json(why: str) -> ApiError:
-    return invalid(f"The body could not be parsed as JSON: {why}")

@@ -56,7 +56,8 @@ class Passing:
         """A request as a line of a job is: checked alike, with the settings' defaults, sent once and judged for the throttle."""
         asked = self._read(request.path, await raw_body(request, self._most))
         stream = asked.body.get("stream") is True
-        url = self._route.url(asked.url, asked.body.get("model", ""))
+        model = asked.body.get("model")
+        url = self._route.url(asked.url, model if type(model) is str else "")
         call = Call(url, dumps(asked.body), self._route.headers, stream)
         await self._enter()
         try:

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from batchllm.gateway.api_error import ApiError, invalid
 from batchllm.gateway.floor import Floor
+from batchllm.gateway.shop import Shop
 from batchllm.gateway.tenants import Tenant, Tenants
-from batchllm.gateway.work import Shop
 from batchllm.gateway_settings import Gateway
 from batchllm.strictjson import loads
 from batchllm.types import Json

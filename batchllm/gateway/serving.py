@@ -18,11 +18,11 @@ from batchllm.gateway.app import application
 from batchllm.gateway.floor import TICK_S, Floor
 from batchllm.gateway.places import Places
 from batchllm.gateway.reception import Reception
+from batchllm.gateway.shop import Shop
 from batchllm.gateway.store import Store
 from batchllm.gateway.tenants import Tenants
 from batchllm.gateway.turnstile import Turnstile
 from batchllm.gateway.upstream import Upstream
-from batchllm.gateway.work import Shop
 from batchllm.gateway_settings import Gateway
 from batchllm.terminal import say
 from batchllm.throttle import Throttle

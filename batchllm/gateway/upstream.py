@@ -16,7 +16,7 @@ from batchllm.engines.local import pool
 from batchllm.errors import ExitCode, JobError
 from batchllm.gateway.lines import BatchLine
 from batchllm.gateway.turnstile import Doorway
-from batchllm.pipeline import Parts
+from batchllm.parts import Parts
 from batchllm.protocols import Transport
 from batchllm.settings import Settings
 from batchllm.sources.job_file import JobFile

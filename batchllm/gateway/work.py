@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -14,14 +12,11 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.gateway import outcome, rows
 from batchllm.gateway.lines import SHOWN, findings, one_finding
 from batchllm.gateway.objects import StoredFile, moved, usage_json
-from batchllm.gateway.places import Places
 from batchllm.gateway.rows import Entry
-from batchllm.gateway.store import Store
-from batchllm.gateway.turnstile import Turnstile
-from batchllm.gateway.upstream import Upstream
+from batchllm.gateway.shop import Shop
 from batchllm.journal.index import State
-from batchllm.pipeline import Parts, Run
-from batchllm.protocols import Transport
+from batchllm.parts import Parts
+from batchllm.pipeline import Run
 from batchllm.survey import bad_lines
 from batchllm.terminal import say
 from batchllm.types import BadLine, Json
@@ -29,23 +24,6 @@ from batchllm.types import BadLine, Json
 Leaving = Literal["cancelled", "expired"]
 AGAIN_S, AGAIN_MOST_S = 5.0, 900.0
 """A batch that could not go on (account refused, endpoint away, disk full) is tried again until it expires."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """What every batch is worked on with. `clock` gives seconds since the epoch."""
-
-    places: Places
-    store: Store
-    upstream: Upstream
-    transport: Transport
-    house: Turnstile
-    max_lines: int
-    clock: Callable[[], float]
-
-    @property
-    def now(self) -> int:
-        return int(self.clock())
 
 
 class Work:
@@ -176,7 +154,7 @@ class Work:
         except JobError as error:
             if error.exit_code != ExitCode.BAD_DATA:
                 raise
-            if self.value["status"] == "validating":
+            if self.value["in_progress_at"] is None:
                 await self._fail(await asyncio.to_thread(_unusable, run.parts, error))
             else:
                 await self._lost(error)

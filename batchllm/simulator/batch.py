@@ -125,6 +125,8 @@ def _objection(raw: bytes, endpoint: str, seen: set[str]) -> tuple[str, str] | N
         return "invalid_method", "The only supported method is POST."
     if line.get("url") != endpoint:
         return "mismatched_endpoint", f"The url must be {endpoint}, the batch's endpoint."
+    if not line["body"].get("model"):
+        return "missing_required_parameter", "Missing required parameter: 'body.model'."
     if line["body"].get("stream"):
         return "invalid_request", "The 'stream' parameter is not supported."
     return None

@@ -198,7 +198,9 @@ def violations(outcome: Outcome) -> list[str]:
         if habit in ("tells", "hides") and true > 0:
             found.append(f"seed {outcome.plan.seed}: the invoice is {true:g} {name} above the budget")
     if outcome.endings[-1] == ExitCode.TRY_LATER and not (outcome.pending and outcome.reached):
-        found.append(f"seed {outcome.plan.seed}: ended with 75 and {outcome.pending} lines pending, budget reached: {outcome.reached}")
+        found.append(
+            f"seed {outcome.plan.seed}: ended with 75 and {outcome.pending} lines pending, budget reached: {outcome.reached}"
+        )
     if outcome.endings[-1] in (ExitCode.OK, ExitCode.SOME_FAILED) and outcome.pending:
         found.append(f"seed {outcome.plan.seed}: ended with {outcome.endings[-1]} and {outcome.pending} lines pending")
     if outcome.endings[-1] not in (ExitCode.OK, ExitCode.SOME_FAILED, ExitCode.TRY_LATER):

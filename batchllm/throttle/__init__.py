@@ -150,7 +150,7 @@ class Throttle:
         self.foresight.saw(limits, self.sent_count - mark, tokens, sent_at, now)
 
     def succeeded(self, sent_at: float, now: float, work: float = 1.0, ttft: float | None = None) -> None:
-        """`work` is what it made the server do (`gradient.work_of`), `ttft` seconds to a stream's first token."""
+        """`work` is what it made the server do (`goodput.work_of`), `ttft` seconds to a stream's first token."""
         self.limiter.succeeded(sent_at, now)
         if self.gradient is not None:
             self._found(self.gradient, sent_at, now, work, ttft)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from math import hypot, inf, sqrt
+from math import hypot, inf
+
+from batchllm.throttle.goodput import Window
 
 START = 8
 KEEP = 0.97
@@ -19,8 +21,11 @@ RAMP = 2
 """How many may go beside each that ends while the limit rises: doubled within half a round, and never by a leap."""
 FULL = 0.9
 USED = 0.8
-WINDOW_S = 1.0
+WINDOW_S, NOISY_S = 2.0, 10.0
 LEAST, MOST, ROUNDS = 8, 64, 3
+BLOCKS = 4
+SURE = 4.0
+DOUBT_MOST = 0.05
 PRECISE, PRECISE_FAR = 0.02, 0.03
 PATIENCE = 2.5
 HOPELESS = 0.6
@@ -30,85 +35,12 @@ NEWEST = 0.3
 LIFE, LIFE_MAX = 16, 64
 WAITS, WAITS_MOSTLY = 0.25, 0.5
 BASE_GROWTH = 1.02
-PROMPT_WEIGHT = 0.05
-"""A prompt's tokens are read many at a time, an answer's written one by one."""
-
-
-def work_of(prompt_tokens: int | None, completion_tokens: int | None) -> float:
-    """What a request made the server do, in tokens of an answer; 1 where the reply did not say."""
-    return (completion_tokens or 0) + PROMPT_WEIGHT * (prompt_tokens or 0) or 1.0
 
 
 def levels(cap: int) -> list[int]:
     """The limits that are tried: steps of a quarter of a doubling, and the cap."""
     steps = (round(STEP**n) for n in range(128))
     return sorted({*(step for step in steps if step < cap), cap})
-
-
-@dataclass(slots=True)
-class Window:
-    """What ended of the requests that were sent after the pool was full, and how full it was since then (`since`).
-
-    Goodput follows from Little's law: requests in flight, times the work that is done per second that one spends there.
-    Lengths that vary cancel out of that quotient, and answers that come in waves do not matter to it.
-    """
-
-    full: bool = False
-    since: float = inf
-    count: int = 0
-    work: float = 0.0
-    seconds: float = 0.0
-    _work_squared: float = 0.0
-    _seconds_squared: float = 0.0
-    _both: float = 0.0
-    _waited: float = 0.0
-    _streams: int = 0
-    _area: float = 0.0
-    _area_at: float = 0.0
-    _in_flight: int = 0
-
-    def begin(self, now: float, in_flight: int) -> None:
-        self.since = self._area_at = now
-        self._in_flight = in_flight
-
-    def holds(self, in_flight: int, now: float) -> None:
-        """From now on so many are in flight."""
-        self._area += self._in_flight * (now - self._area_at)
-        self._area_at, self._in_flight = now, in_flight
-
-    def add(self, work: float, seconds: float, ttft: float | None) -> None:
-        self.count += 1
-        self.work += work
-        self.seconds += seconds
-        self._work_squared += work * work
-        self._seconds_squared += seconds * seconds
-        self._both += work * seconds
-        if ttft is not None:
-            self._waited += ttft
-            self._streams += 1
-
-    def goodput(self) -> float:
-        """Work a second."""
-        return self.mean_in_flight * self.work / self.seconds if self.seconds else 0.0
-
-    @property
-    def mean_in_flight(self) -> float:
-        elapsed = self._area_at - self.since
-        return self._area / elapsed if elapsed > 0 else 0.0
-
-    @property
-    def error(self) -> float:
-        """The standard error of the goodput, as a share of it: of a quotient of sums, by its residuals."""
-        if self.work <= 0 or self.seconds <= 0:
-            return inf
-        speed = self.work / self.seconds
-        residue = self._work_squared - 2 * speed * self._both + speed * speed * self._seconds_squared
-        return sqrt(max(0.0, residue)) / self.work
-
-    @property
-    def ttft(self) -> float | None:
-        """Mean seconds to the first token, where most replies were streams."""
-        return self._waited / self._streams if self._streams * 2 > self.count else None
 
 
 @dataclass(slots=True)
@@ -124,10 +56,9 @@ class _Known:
     queued: float
     windows: int = 1
 
-
     def as_good_as(self, best: _Known) -> bool:
         """Whether it has nearly the goodput of the best, as far as their errors let anybody say."""
-        return self.goodput >= (KEEP - hypot(self.error, best.error)) * best.goodput
+        return self.goodput >= (KEEP - min(DOUBT_MOST, hypot(self.error, best.error))) * best.goodput
 
 
 def _goodput(known: _Known) -> float:
@@ -139,16 +70,18 @@ class Gradient:
 
     It begins at 8, doubles while that brings more than 3 % and halves while that costs less, then looks between. What it
     found beside the level that is held is forgotten after 16 windows (32, 64 where trying again told nothing new) and tried
-    anew, by a quarter of a doubling. Where the goodput of the held level changes by a quarter, all else is forgotten at
-    once. A window has at least as many requests as are in flight, each sent into a full pool, and more until its error is
-    below 2 %, up to three times as many. Nothing is learned while something else holds the pool back.
+    anew, by a quarter of a doubling. Where the goodput of the held level changes by a quarter, twice, all else is
+    forgotten at once. A window has at least as many requests as are in flight, each sent into a full pool, and more until its error is
+    below 2 %, up to three times as many and ten seconds. Nothing is learned while something else holds the pool back.
 
     Streams tell how long they waited for their first token. That only says where to look: a server whose queue takes
     half of a request's time gets no more, and the first try below leaves the queue out. Goodput decides.
     """
 
-    __slots__ = ("_at", "_base_ttft", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_took_s", "_window", "_windows",
-                 "held", "limit")  # fmt: skip
+    __slots__ = (
+        "_at", "_base_ttft", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_surprised", "_took_s", "_window",
+        "_windows", "held", "limit",
+    )  # fmt: skip
 
     def __init__(self, cap: int, now: float, start: int = START) -> None:
         self._levels = levels(cap)
@@ -160,7 +93,7 @@ class Gradient:
         self._stride = FAR
         self._base_ttft = inf
         self._took_s = inf
-        self._fell = False
+        self._fell = self._surprised = False
         self._open(now)
 
     @property
@@ -174,7 +107,7 @@ class Gradient:
         return self.best if self._known else None
 
     def _open(self, now: float) -> None:
-        self._window = Window()
+        self._window = Window(self._levels[self._at])
         self._opened = now
 
     def sent(self, now: float, in_flight: int) -> None:
@@ -193,7 +126,7 @@ class Gradient:
         if window.since != inf:
             window.holds(in_flight, now)
             if sent_at >= window.since:
-                window.add(work, now - sent_at, ttft)
+                window.add(work, now - sent_at, ttft, now)
         elif window.full:  # what comes from now on finds others under way at every stage
             window.begin(now, in_flight)
         if self._enough(window, level, now):
@@ -211,13 +144,16 @@ class Gradient:
             return False
         if window.count < level:
             return window.count * 2 >= level and self._hopeless(window)
-        precise = PRECISE_FAR if self._stride == FAR else PRECISE
-        return window.count >= max(MOST, ROUNDS * level) or window.error <= precise
+        if window.count >= max(MOST, ROUNDS * level) and now - window.since >= NOISY_S:
+            return True
+        return window.blocks >= BLOCKS and window.error <= (PRECISE_FAR if self._stride == FAR else PRECISE)
 
     def _hopeless(self, window: Window) -> bool:
         """Whether what is tried is so much worse that the rest of it need not be waited for."""
         held = self._known.get(self.held)
-        return self._at != self.held and held is not None and window.goodput() < HOPELESS * held.goodput
+        if self._at == self.held or held is None:
+            return False
+        return window.goodput() * (1 + SURE * window.error) < HOPELESS * held.goodput
 
     def _too_long(self, now: float) -> bool:
         return now - self._opened > PATIENCE * self._took_s * max(self._levels[self._at], self.best)
@@ -248,11 +184,15 @@ class Gradient:
             self._known[self._at] = _Known(goodput, error, until, queued)
             return
         change = max(goodput, known.goodput) / max(min(goodput, known.goodput), NONE) - 1
-        if self._at == self.held and change > max(CHANGED, 4 * error):
+        if self._at == self.held and change > max(CHANGED, SURE * hypot(error, known.error)):
+            if not self._surprised:
+                self._surprised = True  # once may be somebody else's doing
+                return
             self._known = {self._at: _Known(goodput, error, until, queued)}
             self._lives.clear()
-            self._stride, self._fell = FAR, goodput < known.goodput
+            self._stride, self._fell, self._surprised = FAR, goodput < known.goodput, False
             return
+        self._surprised = False
         known.windows += 1
         known.until, known.queued = until, queued
         share = max(NEWEST, 1 / known.windows)
@@ -275,6 +215,8 @@ class Gradient:
 
     def _next(self) -> int:
         """The level to be tried now; the one that is held where there is nothing to find out."""
+        if self._surprised:
+            return self.held
         above, below = self._above(), self._below()
         first, second = (below, above) if self._fell else (above, below)
         if first is None:

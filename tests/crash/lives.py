@@ -58,8 +58,8 @@ class Life:
         self.notices = run.notices
         run_virtual(self._execute(run))
         summary = run.conclude()
-        assert run._journal is not None
-        self.unwritten = run._journal.unwritten
+        assert run._opened is not None
+        self.unwritten = run._opened.journal.unwritten
         if not self._alive():
             raise Killed
         assert transport.most_in_flight <= CONCURRENCY

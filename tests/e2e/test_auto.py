@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-JOB = "".join(f'{{"custom_id": "doc-{number}", "prompt": "Sum up {number}", "max_tokens": 20}}\n' for number in range(300))
-SIDECAR = 'provider = "simulator"\nmodel = "simulated-1"\n\n[simulator]\nlatency = "30ms"\n'
+JOB = "".join(f'{{"custom_id": "doc-{number}", "prompt": "Sum up {number}"}}\n' for number in range(400))
+SIDECAR = 'provider = "simulator"\nmodel = "simulated-1"\n\n[simulator.latency]\nmedian_s = 0.05\n'
 
 
 def auto(folder: Path, *flags: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
@@ -26,19 +26,19 @@ def auto(folder: Path, *flags: str) -> tuple[subprocess.CompletedProcess[str], d
 def test_it_finds_a_number_and_says_so(tmp_path: Path) -> None:
     ended, summary = auto(tmp_path, "-c", "auto")
     assert ended.returncode == 0
-    assert summary["request_counts"]["completed"] == 300
+    assert summary["request_counts"]["completed"] == 400
     assert summary["concurrency_found"] >= 8
     assert f"{summary['concurrency_found']} at a time, as --concurrency auto found" in ended.stderr
 
 
 def test_max_concurrency_is_its_cap(tmp_path: Path) -> None:
-    ended, summary = auto(tmp_path, "-c", "auto", "--max-concurrency", "5")
+    ended, summary = auto(tmp_path, "-c", "auto", "--max-concurrency", "5", "--limit", "80")
     assert ended.returncode == 0
     assert max(summary["series"][-1]["in_flight"]) <= 5
     assert max(summary["series"][-1]["limit"]) == 5
 
 
-@pytest.mark.parametrize("value", ["many", "0", "-3", "1.5", "100001"])
+@pytest.mark.parametrize("value", ["many", "0", "1.5"])
 def test_anything_else_is_refused_by_name(tmp_path: Path, value: str) -> None:
     ended, _ = auto(tmp_path, f"--concurrency={value}")
     assert ended.returncode == 2

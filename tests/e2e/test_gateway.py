@@ -16,7 +16,20 @@ import pytest
 
 from batchllm.gateway.tenants import Quota
 from tests.e2e.gateways import ALICE, BOB, KEY, House, ended, house, job, lines, submit, until, upload
-from tests.faultserver import FaultServer, Gate, Request, Step, delayed, echo, error, error_body, ok_chat, redirect, run_in_thread, sse
+from tests.faultserver import (
+    FaultServer,
+    Gate,
+    Request,
+    Step,
+    delayed,
+    echo,
+    error,
+    error_body,
+    ok_chat,
+    redirect,
+    run_in_thread,
+    sse,
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +90,7 @@ def test_lists_are_paged_newest_first_and_show_nobody_elses(shared: House) -> No
     first = client.batches.list(limit=2)
     assert [one.id for one in first.data] == [ids[2], ids[1]]
     assert first.has_more
-    assert [one.id for one in client.batches.list(limit=1, after=ids[1])][0] == ids[0]
+    assert client.batches.list(limit=1, after=ids[1]).data[0].id == ids[0]
     assert other not in {one.id for one in client.batches.list(limit=100)}
     assert [one.id for one in bob.batches.list()] == [other]
     files = client.files.list(limit=2, order="asc", purpose="batch").data
@@ -174,7 +187,8 @@ def test_a_bad_line_fails_the_batch_with_its_number_and_sends_nothing(name: str,
 
 
 @pytest.mark.parametrize(
-    ("content", "code"), [(b"", "empty_file"), (b"\n\n", "empty_file"), (b"\xff\xfe{\x00}\x00", "invalid_file"), (b"[]\n", "invalid_json_line")]
+    ("content", "code"),
+    [(b"", "empty_file"), (b"\n\n", "empty_file"), (b"\xff\xfe{\x00}\x00", "invalid_file"), (b"[]\n", "invalid_json_line")],
 )
 def test_a_file_without_a_single_line_fails_the_batch(content: bytes, code: str, shared: House) -> None:
     batch = shared.ended(submit(shared.client(), content).id)
@@ -216,7 +230,9 @@ def held(tmp_path: Path) -> Iterator[tuple[FaultServer, Gate, Path]]:
     """An endpoint that answers `slow` requests only once the gate is open, and any other at once."""
     gate = Gate()
     try:
-        with run_in_thread(lambda request: delayed(echo(request), until=gate) if "slow" in request.text else echo(request)) as server:
+        with run_in_thread(
+            lambda request: delayed(echo(request), until=gate) if "slow" in request.text else echo(request)
+        ) as server:
             yield server, gate, tmp_path
     finally:
         gate.open()

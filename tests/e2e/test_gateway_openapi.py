@@ -58,9 +58,17 @@ def test_a_request_that_fits_the_description_gets_what_it_promises(label: str, k
     _hold_to_it(label, GenerationMode.POSITIVE, known, EXAMPLES)
 
 
+MODES = [
+    (label, mode)
+    for label in OPERATIONS
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or (label.partition(" ")[2].startswith("/v1/") and label != "GET /v1/models")
+]
+"""What takes neither a parameter nor a body cannot be asked wrongly."""
+
+
 @pytest.mark.sweep
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize(("label", "mode"), MODES)
 def test_no_request_at_all_breaks_the_promise(label: str, mode: GenerationMode, known: House) -> None:
     _hold_to_it(label, mode, known, MANY)
 

@@ -17,8 +17,15 @@ import pytest
 
 from benchmarks.gateway import Served, served, survive
 from tests.conftest import Command
+from tests.e2e.commands import Commands
 from tests.e2e.gateways import KEY, ended, job, lines, submit, until, upload
 from tests.faultserver import FaultServer, Gate, delayed, echo, run_in_thread
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """`batchllm …` in this process, for what ends before anything begins."""
+    return Commands(tmp_path, None, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -31,7 +38,9 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture
 def upstream(gate: Gate) -> Iterator[FaultServer]:
     """Answers at once, but what says `slow` only once the gate is open."""
-    with run_in_thread(lambda request: delayed(echo(request), until=gate) if "slow" in request.text else echo(request)) as server:
+    with run_in_thread(
+        lambda request: delayed(echo(request), until=gate) if "slow" in request.text else echo(request)
+    ) as server:
         yield server
 
 
@@ -54,7 +63,9 @@ def test_many_kills_lose_nothing(seed: int) -> None:
     assert found.held, found.rows()
 
 
-def test_a_stop_waits_for_what_is_in_flight_and_the_next_start_goes_on(tmp_path: Path, gate: Gate, upstream: FaultServer) -> None:
+def test_a_stop_waits_for_what_is_in_flight_and_the_next_start_goes_on(
+    tmp_path: Path, gate: Gate, upstream: FaultServer
+) -> None:
     with served(tmp_path, upstream.base_url, "-c", "2") as one:
         made = submit(one.client(), job("slow 1", "slow 2", "slow 3", "slow 4"))
         upstream.wait_until(lambda: upstream.in_flight == 2)
@@ -138,14 +149,14 @@ def _peak(pid: int) -> int:
     return int(next(line for line in text.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-def test_tokens_are_made_once_and_kept_as_hashes(command: Command, upstream: FaultServer) -> None:
-    made = command("serve", "--tokens", "tokens.toml", "--new-token", "alice")
+def test_tokens_are_made_once_and_kept_as_hashes(command: Command, commands: Commands, upstream: FaultServer) -> None:
+    made = commands("serve", "--tokens", "tokens.toml", "--new-token", "alice")
     token = made.out.strip()
     assert (made.code, len(token) > 40) == (0, True)
     assert token not in (command.folder / "tokens.toml").read_text() + made.err
     assert (command.folder / "tokens.toml").stat().st_mode & 0o077 == 0
-    assert command("serve", "--tokens", "tokens.toml", "--new-token", "alice").code == 2
-    assert command("serve", "--tokens", "tokens.toml", "--new-token", "bob").code == 0
+    assert commands("serve", "--tokens", "tokens.toml", "--new-token", "alice").code == 2
+    assert commands("serve", "--tokens", "tokens.toml", "--new-token", "bob").code == 0
     child = subprocess.Popen(
         [sys.executable, "-m", "batchllm", "serve", "--base-url", upstream.base_url, "--port", "0", "--tokens", "tokens.toml"],
         cwd=command.folder, env={**command.environment, "OPENAI_API_KEY": KEY}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -182,22 +193,22 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_it_cannot_be_started_with_is_said_in_a_sentence(name: str, command: Command) -> None:
+def test_what_it_cannot_be_started_with_is_said_in_a_sentence(name: str, commands: Commands) -> None:
     argv, code, said = WRONG[name]
-    (command.folder / "bad.toml").write_text("this is [no TOML")
-    (command.folder / "plain.toml").write_text('[alice]\nsha256 = ["bl-my-own-token"]\n')
+    (commands.folder / "bad.toml").write_text("this is [no TOML")
+    (commands.folder / "plain.toml").write_text('[alice]\nsha256 = ["bl-my-own-token"]\n')
     endpoint = [] if "--base-url" in argv else ["--base-url", "http://127.0.0.1:9/v1"]
-    done = command("serve", *endpoint, "--port", "0", *argv)
+    done = commands("serve", *endpoint, "--port", "0", *argv)
     assert done.code == code, done.err
     assert said in done.err
     assert "Traceback" not in done.err
     assert "bl-my-own-token" not in done.err
 
 
-def test_one_gateway_at_a_time_has_a_folder(tmp_path: Path, upstream: FaultServer, command: Command) -> None:
+def test_one_gateway_at_a_time_has_a_folder(tmp_path: Path, upstream: FaultServer, commands: Commands) -> None:
     with served(tmp_path, upstream.base_url):
         data = str(tmp_path / "gateway")
-        done = command("serve", "--base-url", upstream.base_url, "--no-tokens", "--port", "0", "--data", data)
+        done = commands("serve", "--base-url", upstream.base_url, "--no-tokens", "--port", "0", "--data", data)
         assert done.code == 75
         assert "another gateway" in done.err
 

@@ -28,7 +28,9 @@ LINES = 40
 @pytest.fixture
 def priced(command: Command) -> Command:
     """Forty lines; about a tenth of a cent a token to read, four to write."""
-    command.write("job.jsonl", *({"custom_id": f"doc-{n}", "prompt": f"Tell about {n}", "max_tokens": 400} for n in range(LINES)))
+    command.write(
+        "job.jsonl", *({"custom_id": f"doc-{n}", "prompt": f"Tell about {n}", "max_tokens": 400} for n in range(LINES))
+    )
     (command.folder / "job.toml").write_text(SIDECAR)
     return command
 
@@ -85,7 +87,9 @@ def test_a_canary_of_failing_lines_stops_and_says_why(priced: Command) -> None:
     assert len(records(priced.folder / "outputs/job/errors.jsonl")) == 6
 
 
-@pytest.mark.parametrize(("answer", "code", "done"), [(b"y\n", 0, LINES), (b"n\n", 75, 5), (b"\n", 75, 5), (b"\x04", 75, 5), (b"\x03", 130, 5)])
+@pytest.mark.parametrize(
+    ("answer", "code", "done"), [(b"y\n", 0, LINES), (b"n\n", 75, 5), (b"\n", 75, 5), (b"\x04", 75, 5), (b"\x03", 130, 5)]
+)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_on_a_terminal_the_rest_waits_for_a_yes(priced: Command, answer: bytes, code: int, done: int) -> None:
     pid, terminal = pty.fork()
@@ -154,7 +158,9 @@ def test_after_its_run_time_a_run_begins_nothing_new(priced: Command) -> None:
 
 
 def test_rejected_and_unseen_attempts_stand_apart_in_the_bill(priced: Command) -> None:
-    (priced.folder / "schema.json").write_text('{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}')
+    (priced.folder / "schema.json").write_text(
+        '{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}'
+    )
     faults = "[simulator]\nseed = 1\nfaults = { invalid_json = 0.3, reset = 0.2 }\n"
     (priced.folder / "job.toml").write_text('schema = "schema.json"\n' + SIDECAR + faults)
     ended = priced("run", "job.jsonl", "--json")
@@ -165,7 +171,9 @@ def test_rejected_and_unseen_attempts_stand_apart_in_the_bill(priced: Command) -
     rejected = sum(one["cost_usd"] for one in notes if one["billed"] == "yes")
     assert summary["cost"]["unseen_at_most_usd"] == pytest.approx(unseen, abs=1e-5)
     assert summary["cost"]["rejected_usd"] >= rejected > 0
-    assert re.search(r"cost +\$[\d.]+, \$[\d.]+ of it for answers that were rejected; up to \$[\d.]+ more for attempts", ended.err)
+    assert re.search(
+        r"cost +\$[\d.]+, \$[\d.]+ of it for answers that were rejected; up to \$[\d.]+ more for attempts", ended.err
+    )
     each = [one["batchllm"] for one in records(priced.folder / "outputs/job/results.jsonl")]
     assert sum(one["cost_usd"] for one in each) <= summary["cost_usd"] + 1e-6
     again = priced("run", "job.jsonl", "--json").summary["cost"]
@@ -190,7 +198,9 @@ def test_check_and_a_dry_run_say_the_same_and_send_nothing(priced: Command) -> N
     check, dry = priced("check", "job.jsonl", "--rpm", "10"), priced("run", "job.jsonl", "--rpm", "10", "--dry-run")
     assert check.code == dry.code == 0
     assert check.err == dry.err
-    assert re.search(r"tokens +about [\d,]+ prompt \([\d,]+ to [\d,]+; approximate rates by script\), at most 16,000", check.err)
+    assert re.search(
+        r"tokens +about [\d,]+ prompt \([\d,]+ to [\d,]+; approximate rates by script\), at most 16,000", check.err
+    )
     assert "about 4 min at least, at 5 s an answer, which is assumed; --rpm decides" in check.err
     assert not (priced.folder / "outputs").exists()
 

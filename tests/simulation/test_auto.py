@@ -14,7 +14,7 @@ from batchllm.testing.trace import violations
 # The best fixed settings are those that `python -m benchmarks.auto` finds by sweep.
 SERVERS = [
     pytest.param(BATCHING, 96, 6000, id="batching"),
-    pytest.param(replace(BATCHING, spread=1.2), 96, 6000, id="batching, lengths vary"),
+    pytest.param(replace(BATCHING, spread=1.2), 96, 6000, id="batching, lengths vary", marks=pytest.mark.sweep),
     pytest.param(QUEUEING, 24, 4000, id="queueing"),
     pytest.param(THRASHING, 40, 6000, id="thrashing"),
     pytest.param(replace(THRASHING, knee=12.0, thrash=0.2), 12, 2500, id="thrashing badly"),

@@ -12,7 +12,7 @@ from batchllm.testing.fleet_simulation import FleetPlan, FleetTrace, broken, run
 from batchllm.testing.seeds import random_plan
 from batchllm.testing.simulated_endpoint import ServerModel, Spell
 
-IN_CI, BLOCK = 60, 20
+IN_CI, BLOCK = 30, 15
 SWEEP = 2_000
 
 

@@ -181,7 +181,8 @@ def test_what_has_no_bound_is_not_sent_under_a_budget(line: Line) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("45m", 2700), ("1h30m", 5400), ("1.5h", 5400), (" 2H ", 7200), ("1h1s", 3601)]
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("45m", 2700), ("1h30m", 5400), ("1.5h", 5400), (" 2H ", 7200), ("1h1s", 3601)],
 )
 def test_a_run_time_is_written_as_people_write_it(text: str, seconds: float) -> None:
     assert checked({"max_runtime": text}, {}).max_runtime == seconds

@@ -212,7 +212,9 @@ def test_a_tokenizer_the_user_names_counts(tmp_path: Path) -> None:
     assert "tokenizer.json" in counter.name
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "there is no file"), (b"{}", "is no tokenizer.json"), (b"\xff\x00", "is no tokenizer")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "there is no file"), (b"{}", "is no tokenizer.json"), (b"\xff\x00", "is no tokenizer")]
+)
 def test_a_file_that_is_no_tokenizer_is_refused_in_a_sentence(tmp_path: Path, content: bytes | None, said: str) -> None:
     pytest.importorskip("tokenizers")
     file = tmp_path / "tokenizer.json"

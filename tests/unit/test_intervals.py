@@ -20,7 +20,9 @@ def test_a_share_lies_in_wilsons_interval(count: int, of: int, low: float, high:
     assert (found.low, found.high) == pytest.approx((low, high), abs=5e-4)
 
 
-@pytest.mark.parametrize(("freedom", "t"), [(1, 12.706), (5, 2.571), (11, 2.201), (19, 2.093), (30, 2.042), (1000, 1.962), (0, inf)])
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(1, 12.706), (5, 2.571), (11, 2.201), (19, 2.093), (30, 2.042), (1000, 1.962), (0, inf)]
+)
 def test_students_t_is_the_one_of_the_tables(freedom: int, t: float) -> None:
     assert student(freedom) == pytest.approx(t, abs=0.003)
 

@@ -11,7 +11,8 @@ import pytest
 
 from batchllm.errors import ErrorCode
 from batchllm.throttle import Throttle
-from batchllm.throttle.gradient import KEEP, RAMP, START, Gradient, Window, levels, work_of
+from batchllm.throttle.goodput import Window, work_of
+from batchllm.throttle.gradient import KEEP, RAMP, START, Gradient, levels
 from batchllm.types import Kind, Verdict
 
 Total = Callable[[int], float]
@@ -89,10 +90,10 @@ def test_work_is_counted_in_tokens_of_an_answer(prompt: int | None, completion: 
 
 
 def test_goodput_is_what_is_in_flight_times_what_each_of_them_gets_done() -> None:
-    window = Window()
+    window = Window(1)
     window.begin(10.0, 4)
     for work in (1.0, 50.0, 7.0, 3.0):
-        window.add(work, work / 20.0, None)
+        window.add(work, work / 20.0, None, 12.0)
     window.holds(4, 14.0)
     assert window.goodput() == pytest.approx(4 * 20.0)
     assert window.error == pytest.approx(0.0, abs=1e-6)
@@ -100,10 +101,10 @@ def test_goodput_is_what_is_in_flight_times_what_each_of_them_gets_done() -> Non
 
 def test_the_error_is_that_of_a_mean_where_every_request_counts_the_same() -> None:
     rng = random.Random(3)
-    window = Window()
+    window = Window(1)
     window.begin(0.0, 1)
     for _ in range(1000):
-        window.add(1.0, rng.expovariate(1.0), None)
+        window.add(1.0, rng.expovariate(1.0), None, 0.0)
     assert window.error == pytest.approx(1 / 1000**0.5, rel=0.15)
 
 

@@ -100,7 +100,9 @@ def test_each_kind_of_part_is_counted_roughly(part: Json, kind: str, rough: floa
     assert found.most >= found.rough
 
 
-@pytest.mark.parametrize("strange", [None, 1, [], [1, None, {"type": 3}], {"type": "image_url"}, [{"type": "text", "text": "x"}]])
+@pytest.mark.parametrize(
+    "strange", [None, 1, [], [1, None, {"type": 3}], {"type": "image_url"}, [{"type": "text", "text": "x"}]]
+)
 def test_what_is_no_such_part_is_none(strange: Any) -> None:
     assert list(attachments(chat(strange))) == []
     assert list(attachments({"messages": strange, "input": strange})) == []

@@ -297,14 +297,17 @@ class Among:
 
 
 def _came(known: str, seen: Seen, spools: list[Spool], bad: dict[str, Returned]) -> Returned | None:
-    """What came of one line of a batch; None where it was never begun."""
+    """What came of one line of a batch; None where it was never begun.
+
+    A file of errors names what an expired batch did not begin: a line it does not name may have been answered and billed.
+    """
     if known in bad:
         return bad[known]
     for spool in spools:
         line = spool.get(known)
         if line is not None:
             return returned(line)
-    return MISSING if seen.status == "completed" else None
+    return MISSING if seen.status == "completed" or seen.error_file_id is not None else None
 
 
 def _follow_up(request: Request, replies: list[Returned]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from batchllm.errors import ExitCode, JobError
 
 CPUS = 1
 """What a worker reserves of its node; it uses one core at most."""
+REACHED_S = 10.0
 CALLS = 100
 """Calls to one worker at a time: an exchange, and words beside it."""
 
@@ -81,6 +83,29 @@ def _sentence(error: RayError) -> str:
     return f"{type(error).__name__}: {lines[-1] if lines else ''}"[:300]
 
 
+def _refuse_unreachable(address: str) -> None:
+    """Ray itself would try for minutes, and say so in many lines."""
+    if "://" in address:
+        raise JobError(
+            ExitCode.USAGE,
+            f"the Ray address {address} is a client's; run on a node of the cluster (`ray job submit`) and give HOST:PORT, or none",
+        )
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise JobError(ExitCode.USAGE, f"the Ray address {address} should be HOST:PORT, as in 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
+    except OSError as error:
+        raise _none_at(address, error) from error
+
+
+def _none_at(where: str, error: Exception) -> JobError:
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return JobError(ExitCode.UNAVAILABLE, f"no Ray cluster at {where}: {reason}")
+
+
 class RayCrew:
     """See `hands.Crew`. The actors belong to this process and end with it.
 
@@ -106,25 +131,18 @@ class RayCrew:
         return wanted or max(1, sum(node["Resources"].get("CPU", 0) >= CPUS for node in nodes))
 
     def _connect(self, wanted: int | None) -> None:
-        address = self._address
-        if address is not None and "://" in address:
-            raise JobError(
-                ExitCode.USAGE,
-                f"--ray-address {address}: a Ray client is not enough; run on a node of the cluster (`ray job submit`), or give HOST:PORT",
-            )
+        address = self._address or os.environ.get("RAY_ADDRESS")
         logging.getLogger("ray").setLevel(logging.ERROR)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "batchllm"}
+        if address is None:
+            cpus = max(os.cpu_count() or 1, (wanted or 1) * CPUS)
+            quiet |= {"include_dashboard": False, "num_cpus": cpus}
+        else:
+            _refuse_unreachable(address)
         try:
-            if address is None and "RAY_ADDRESS" not in os.environ:
-                ray.init(
-                    address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, (wanted or 1) * CPUS), **quiet
-                )
-            else:
-                ray.init(address=address or "auto", **quiet)
-        except (ConnectionError, RayError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            where = f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}"
-            reason = (str(error).splitlines() or [""])[0][:200]
-            raise JobError(ExitCode.UNAVAILABLE, f"{where}: {reason}") from error
+            ray.init(address=address or "local", **quiet)
+        except (ConnectionError, RayError, RuntimeError, ValueError, OSError) as error:
+            raise _none_at(address or "this machine", error) from error
         self._ours = True
 
     async def hire(self) -> RayHand:

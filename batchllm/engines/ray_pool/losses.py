@@ -15,7 +15,6 @@ from batchllm.route import Route
 from batchllm.steps import Asked, Done
 from batchllm.types import NO_USAGE, Json, Kind, Request, Verdict
 
-
 _LATE = {"yes": Kind.PAID, "maybe": Kind.MAYBE_PAID, "no": Kind.FINAL}
 
 

@@ -21,14 +21,24 @@ from batchllm.engines.local import LocalPool
 from batchllm.engines.ray_pool.outbox import Outbox
 from batchllm.engines.ray_pool.slowing import Lesson
 from batchllm.engines.ray_pool.wire import (
-    BEGUN, DONE, NOTE, NUMBER, Ended, Hello, Kit, Order, Report, Share, Unit, asked_of, done_out,
+    BEGUN,
+    DONE,
+    NOTE,
+    NUMBER,
+    Ended,
+    Hello,
+    Kit,
+    Order,
+    Report,
+    Share,
+    Unit,
+    asked_of,
+    done_out,
 )  # fmt: skip
 from batchllm.engines.spending import BudgetReached
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.storage import Storage
 from batchllm.protocols import Transport
-from batchllm.route import Route
-from batchllm.settings import Settings
 from batchllm.steps import Asked, Done
 from batchllm.strictjson import dumps
 from batchllm.throttle import Throttle
@@ -108,6 +118,7 @@ class Worker:
 
     def _take(self, order: Order) -> None:
         self._share(order.share)
+        self._outbox.slots = order.share.cap
         if order.number > self._order:
             self._order = order.number
             for unit in order.units:
