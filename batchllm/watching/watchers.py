@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from batchllm.settings import Settings
 from batchllm.watching import Watcher, Watchers
 from batchllm.watching.control import Control
 from batchllm.watching.facts import Recent
+from batchllm.watching.log import LOGGER, Log
 from batchllm.watching.metrics_file import MetricsFile
 from batchllm.watching.notices import HealthCheck, Webhook
 from batchllm.watching.on_finish import OnFinish
@@ -65,6 +67,8 @@ def _told(configuration: Configuration, job: Path, folder: Path, recent: Recent)
     settings = configuration.settings
     sender = Sender(settings.proxy, settings.ca_file)
     yield Control(folder, recent)
+    if LOGGER.isEnabledFor(logging.INFO):
+        yield Log()
     if settings.metrics_file is not None:
         yield MetricsFile(Path(settings.metrics_file), batch_name(job), recent)
     if settings.otel:

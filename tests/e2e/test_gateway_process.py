@@ -44,16 +44,15 @@ def upstream(gate: Gate) -> Iterator[FaultServer]:
         yield server
 
 
-def test_kills_and_stops_lose_nothing_and_write_nothing_twice() -> None:
+def test_a_kill_loses_nothing_and_writes_nothing_twice() -> None:
     """A small share of `python -m benchmarks.gateway`; the witness is the endpoint's own ledger."""
-    found = survive(batches=6, lines=120, kills=1, stops=1, seed=3)
-    assert found.held, found.rows()
-    assert (found.kills, found.stops) == (1, 1)
+    found = survive(batches=4, lines=150, kills=1, stops=0, seed=3)
+    assert (found.held, found.kills) == (True, 1), found.rows()
 
 
 def test_a_stop_asks_nothing_twice() -> None:
-    found = survive(batches=4, lines=120, kills=0, stops=2, seed=4)
-    assert (found.held, found.repeats, found.stops) == (True, 0, 2), found.rows()
+    found = survive(batches=4, lines=150, kills=0, stops=1, seed=4)
+    assert (found.held, found.repeats, found.stops) == (True, 0, 1), found.rows()
 
 
 @pytest.mark.sweep

@@ -113,14 +113,19 @@ def test_status_tells_of_a_run_that_is_at_work_and_disturbs_nothing(command: Com
     assert len(records(results)) == count
 
 
-def test_each_log_level_is_taken_and_debug_says_more_than_warning_without_the_key(slow: Command) -> None:
+def test_debug_tells_of_every_attempt_info_of_those_without_an_answer_and_neither_tells_the_key(slow: Command) -> None:
     told = {}
     for level in ("debug", "info", "warning", "error"):
         ended = slow("run", "job.jsonl", "--fresh", "--limit", "3", "--log-level", level, OPENAI_API_KEY="sk-canary-123456")
         assert ended.code in (0, 1)
         assert "sk-canary" not in ended.err
-        told[level] = len(ended.err.splitlines())
-    assert told["debug"] >= told["warning"]
+        told[level] = [line for line in ended.err.splitlines() if "batchllm.attempts" in line]
+    answered = [
+        line for line in told["debug"] if re.search(r"line \d, attempt 1: 200 answered after [0-9.]+ s, \d+ tokens$", line)
+    ]
+    assert len(answered) == 3
+    assert len(told["info"]) == 2  # how it began and ended
+    assert told["warning"] == told["error"] == []
 
 
 def test_json_is_one_line_on_stdout_and_everything_else_goes_to_stderr(slow: Command) -> None:
