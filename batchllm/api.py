@@ -22,9 +22,11 @@ from batchllm.parts import Parts
 from batchllm.pipeline import Run
 from batchllm.records import Record
 from batchllm.settings import Settings
+from batchllm.sharing import shared
 from batchllm.steps import Done
 from batchllm.strictjson import dumps
 from batchllm.supervisor import supervise
+from batchllm.terminal import say_aside
 from batchllm.throttle import Throttle
 from batchllm.types import BadLine, Json, Request
 from batchllm.watching.watchers import watched
@@ -104,7 +106,7 @@ async def _ask(requests: Iterable[Mapping[str, Any]], made: Parts, queue: asynci
     )
     endings = Endings(settings.retries, made.facts.endpoint, made.key_hint)
     limits = budgets(settings.max_cost, settings.max_total_tokens)
-    async with made.transport() as transport:
+    async with made.transport() as transport, shared(settings, throttle, say_aside):
         outlet = Outlet(ignore, ignore, deliver)
         roster = roster_for(made.route, throttle, endings, loop.time())
         pool = LocalPool(made.route, transport, throttle, outlet, endings, random.random, limits, roster=roster)

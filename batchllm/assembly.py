@@ -57,6 +57,8 @@ def parts(
         raise JobError(
             ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url"
         )
+    if settings.limits.share and settings.engine != "local":
+        raise JobError(ExitCode.USAGE, f"limits.share works on this machine only; engine '{settings.engine}' shares out its own limits")
     if settings.lane != "live":
         from batchllm.engines.batch_lane.services import refuse_lane
 

@@ -26,6 +26,7 @@ from batchllm.parts import Parts
 from batchllm.records import Record, failure_line
 from batchllm.reports.summary import earlier_series, summary
 from batchllm.series import Point, Series, joined
+from batchllm.sharing import shared
 from batchllm.steps import Asked, Done
 from batchllm.strictjson import dumps
 from batchllm.survey import Survey
@@ -85,7 +86,7 @@ class Run:
         endings = Endings(settings.retries, parts.facts.endpoint, parts.key_hint)
         if name_of(settings) == "local":
             self.roster = roster_for(parts.route, throttle, endings, loop.time(), say_aside)
-        async with parts.transport() as transport:
+        async with parts.transport() as transport, shared(settings, throttle, say_aside):
             self.started = time.monotonic()
             means = Means(
                 settings, parts.route, transport, throttle, outlet, endings, parts.jitter, self._budgets(), parts.folder,

@@ -55,6 +55,16 @@ class Sizes(_Frozen):
     media: int = Field(20 << 20, ge=1024, description="a local image or sound, as it lies on the disk")
 
 
+class SharedLimits(_Frozen):
+    """Limits kept together with other processes of this user on this machine (see sharing.md)."""
+
+    share: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="a name for the account: all processes that say it keep `rpm`, `tpm` and pauses together",
+    )
+
+
 class BatchLane(_Frozen):
     """How the provider's own Batch API is used (`lane = "batch"` or `"auto"`). Unset limits are the provider's."""
 
@@ -140,6 +150,7 @@ class Settings(_Frozen):
         "live", description="requests one by one, the provider's Batch API, or that until `until` comes near"
     )
     batch: BatchLane = BatchLane()
+    limits: SharedLimits = SharedLimits()
     transport: Literal["auto", "aiohttp", "httptools"] = Field("auto", description="auto: the cheapest that is installed")
     proxy: str | None = Field(None, description="an HTTP proxy; the environment's are not read")
     ca_file: str | None = Field(None, description="certificates to trust, PEM")
@@ -297,6 +308,8 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if name == "until" and first["type"] == "string_pattern_mismatch":
         message = "should be a time of day such as 06:30"
+    if name == "limits.share" and first["type"] == "string_pattern_mismatch":
+        message = "is a name of letters, digits, '-' and '_', such as openai-main"
     return f"{where}: {name}: {message[:1].lower()}{message[1:]}" if path else f"{where}: {message}"
 
 

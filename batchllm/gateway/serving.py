@@ -24,6 +24,7 @@ from batchllm.gateway.tenants import Tenants
 from batchllm.gateway.turnstile import Turnstile
 from batchllm.gateway.upstream import Upstream
 from batchllm.gateway_settings import Gateway
+from batchllm.sharing import shared as shared_limits
 from batchllm.terminal import say
 from batchllm.throttle import Throttle
 
@@ -56,6 +57,7 @@ async def _serve(told: Told, places: Places, store: Store, stack: AsyncExitStack
     transport = await stack.enter_async_context(shared.transport())
     cap, auto = settings.most_in_flight, settings.concurrency == "auto"
     house = Turnstile(Throttle(cap, loop.time(), rpm=settings.rpm, tpm=settings.tpm, auto=auto))
+    await stack.enter_async_context(shared_limits(settings, house.throttle, say))
     shop = Shop(places, store, told.upstream, transport, house, told.limits.max_lines, told.clock)
     floor = Floor(shop, told.limits.running, settings.timeouts.drain, told.tick_s)
     await _take_up(shop, floor)

@@ -26,6 +26,8 @@ class Turnstile:
         self.live = Doorway(self, Owner("live"))
         self._owners: dict[str, Owner] = {}
         self._waiting: deque[Owner] = deque()
+        self.crowd = 0
+        """How many wait, those among them who were cancelled and not yet passed over."""
         self._timer: asyncio.TimerHandle | None = None
         throttle.on_change = self.wake
 
@@ -34,11 +36,6 @@ class Turnstile:
         owner = self._owners.setdefault(tenant, Owner(tenant))
         owner.open += 1
         return Doorway(self, owner)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._waiting) or self.live.waiting
 
     @property
     def shares(self) -> int:
@@ -75,6 +72,7 @@ class Turnstile:
                     self._timer = self.loop.call_later(wait, self.wake)
                 return
             queue.popleft()
+            self.crowd -= 1
             self.throttle.sent(now, tokens)
             door.let_in()
             waiter.set_result(None)
@@ -137,7 +135,7 @@ class Doorway:
     def width(self) -> int:
         """Every slot while nobody waits for one, else this batch's share and one more, to have a request at hand."""
         limit = self.throttle.limiter.limit
-        if not self._house.waiting:
+        if not self._house.crowd:
             return limit
         return min(limit, limit // (self._house.shares * max(1, self.owner.open)) + 1)
 
@@ -148,7 +146,7 @@ class Doorway:
         """
         if self.closed:
             raise GateClosed
-        if not self._house.waiting:
+        if not self._house.crowd:
             now = self._house.loop.time()
             if self.throttle.wait(now, tokens) <= 0:
                 self.throttle.sent(now, tokens)
@@ -156,6 +154,7 @@ class Doorway:
                 return
         waiter = self._house.loop.create_future()
         (self._again if again else self._new).append((waiter, tokens))
+        self._house.crowd += 1
         self._house.waits(self)
         self._house.wake()
         try:
@@ -175,7 +174,7 @@ class Doorway:
         """One that was let in has come to its end."""
         self.flying -= 1
         self.owner.flying -= 1
-        if self._house.waiting:
+        if self._house.crowd:
             self._house.wake()
 
     @property
@@ -184,6 +183,7 @@ class Doorway:
         for queue in (self._again, self._new):
             while queue and queue[0][0].done():
                 queue.popleft()
+                self._house.crowd -= 1
         return bool(self._again or self._new)
 
     @property
@@ -204,6 +204,7 @@ class Doorway:
         for queue in (self._again, self._new):
             while queue:
                 waiter, _ = queue.popleft()
+                self._house.crowd -= 1
                 if not waiter.done():
                     waiter.set_exception(GateClosed())
         if self is not self._house.live:

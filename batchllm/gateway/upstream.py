@@ -18,7 +18,7 @@ from batchllm.gateway.lines import BatchLine
 from batchllm.gateway.turnstile import Doorway
 from batchllm.parts import Parts
 from batchllm.protocols import Transport
-from batchllm.settings import Settings
+from batchllm.settings import Settings, SharedLimits
 from batchllm.sources.job_file import JobFile
 
 COMMAND = "batchllm serve"
@@ -72,6 +72,7 @@ class Upstream:
         reader = BatchLine(line_reader(made.settings, made.preflight.fault if made.preflight else None), endpoint)
         return replace(
             made,
+            settings=made.settings.model_copy(update={"limits": SharedLimits()}),  # the house shares for all
             job=JobFile(job, reader, made.settings.sizes.line),
             transport=lambda: Lent(transport),
             engine=_behind(door, made),

@@ -1,11 +1,13 @@
 """One simulated batch: what it holds, how it is shown, and what its lines come to in its files."""
 
+from asyncio import Event
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
 import orjson
 
+from batchllm.simulator.batch_orders import BatchOrders
 from batchllm.simulator.reply import Reply
 
 FINAL = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -35,6 +37,7 @@ class Batch:
     error: bytearray = field(default_factory=bytearray)
     output_file: str | None = None
     error_file: str | None = None
+    cancelled: Event = field(default_factory=Event)
     hidden: int = 0
     """So many times more the ids of its files are shown as null."""
     _stamps: dict[str, int] = field(default_factory=dict)
@@ -93,17 +96,19 @@ def lines_of(data: bytes) -> list[bytes]:
     return [line for line in data.split(b"\n") if line.strip()]
 
 
-def objections(data: bytes, endpoint: str, most: int) -> list[dict[str, Any]]:
+def objections(data: bytes, endpoint: str, orders: BatchOrders) -> list[dict[str, Any]]:
     """What the API finds wrong with an input file, with the numbers of the lines; it takes all of it or nothing."""
     lines = lines_of(data)
     if not lines:
         return [_error("empty_file", "The input file is empty.", None)]
-    if len(lines) > most:
-        return [_error("too_many_tasks", f"The file has more than {most} requests.", None)]
+    if len(lines) > orders.max_lines:
+        return [_error("too_many_tasks", f"The file has more than {orders.max_lines} requests.", None)]
     seen: set[str] = set()
     found = []
     for number, raw in enumerate(lines, 1):
-        if wrong := _objection(raw, endpoint, seen):
+        if len(raw) > orders.max_line_bytes:
+            found.append(_error("request_too_large", f"A line may have {orders.max_line_bytes} bytes.", number))
+        elif wrong := _objection(raw, endpoint, seen):
             found.append(_error(*wrong, number))
     return found
 

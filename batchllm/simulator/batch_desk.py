@@ -100,6 +100,7 @@ class BatchDesk:
             return False
         if batch.status != "cancelling":
             batch.turn("cancelling")
+            batch.cancelled.set()
         return True
 
     async def close(self) -> None:
@@ -141,7 +142,7 @@ class BatchDesk:
             code = self.orders.failure if fails else "token_limit_exceeded"
             batch.errors = [{"code": code, "message": FAILURES.get(code, code), "param": None, "line": None}]
         else:
-            batch.errors = objections(data, batch.endpoint, self.orders.max_lines)
+            batch.errors = objections(data, batch.endpoint, self.orders)
         return not batch.errors
 
     async def _carry_out(self, batch: Batch, lines: list[bytes], early: int, *, expires: bool) -> int:
@@ -152,9 +153,9 @@ class BatchDesk:
             for raw in lines[start:end]:
                 self._line(batch, raw)
             if expires and end >= early:
-                await asyncio.sleep(self.orders.running_s)
+                await _pause(batch, self.orders.running_s)
                 return end
-            await asyncio.sleep(each * (end - start))
+            await _pause(batch, each * (end - start))
             if batch.status == "cancelling":
                 return end
         return len(lines)
@@ -193,6 +194,15 @@ class BatchDesk:
         if batch.error:
             batch.error_file = self._files.add(f"{batch.id}_error.jsonl", "batch_output", bytes(batch.error)).id
         batch.output, batch.error = bytearray(), bytearray()
+
+
+async def _pause(batch: Batch, seconds: float) -> None:
+    """So long, or until the batch is cancelled."""
+    try:
+        async with asyncio.timeout(seconds):
+            await batch.cancelled.wait()
+    except TimeoutError:
+        return
 
 
 def _name(endpoint: str) -> str:

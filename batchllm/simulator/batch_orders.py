@@ -56,6 +56,8 @@ class BatchOrders:
     """So many first batches are created, but the reply is a 500."""
     max_lines: int = 50_000
     """Lines above which a batch fails."""
+    max_line_bytes: int = 6_000_000
+    """Bytes above which a line fails its batch, and is named."""
     max_file_bytes: int = 200_000_000
     """Bytes above which an upload is refused with 413."""
     queued_tokens: int | None = None

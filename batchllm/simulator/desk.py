@@ -114,7 +114,7 @@ class Desk:
 
     def listed(self, body: dict[str, Any]) -> Reply:
         """A 200 that is no completion: the list of models, health."""
-        return Reply(200, orjson.dumps(body), headers.common(self.dialect, self._request_id()))
+        return Reply(200, orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), headers.common(self.dialect, self._request_id()))
 
     def turned_away(self, key: str | None) -> Kind | None:
         """Why nobody with this key is answered; None for a key that is good."""

@@ -3,6 +3,7 @@
 cap and AIMD limit   `limiter`    how many in flight
 concurrency = auto   `gradient`   how many in flight are worth it, where nobody refuses
 --rpm, --tpm         `bucket`     how many a minute, reserved before and settled after
+limits.share         `holding`    the same where several processes keep to it together, by the rules in `shared`
 headers              `foresight`  what the server says is left, slowed down for before it refuses
 learned pace         `pace`       the rate the server bears, from its refusals
 closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced
@@ -22,6 +23,7 @@ from batchllm.throttle.bucket import Bucket
 from batchllm.throttle.budget import RetryBudget
 from batchllm.throttle.foresight import Foresight
 from batchllm.throttle.gradient import Gradient
+from batchllm.throttle.holding import Holding
 from batchllm.throttle.limiter import START, Limiter
 from batchllm.throttle.pace import Pace
 from batchllm.throttle.pause import MajorityPause
@@ -63,13 +65,13 @@ class Throttle:
         self.quota = QuotaProbe()
         self.budget = RetryBudget()
         self.foresight = Foresight()
-        self._requests = Bucket(rpm, BURST_S, now) if rpm else None
-        self._tokens = Bucket(tpm, BURST_S, now) if tpm else None
+        self._requests: Bucket | Holding | None = Bucket(rpm, BURST_S, now) if rpm else None
+        self._tokens: Bucket | Holding | None = Bucket(tpm, BURST_S, now) if tpm else None
 
     @property
     def counts_tokens(self) -> bool:
         """Whether `tokens` arguments matter, so that nobody estimates in vain."""
-        return self._tokens is not None or self.foresight.counts_tokens
+        return self.tpm is not None or self.foresight.counts_tokens
 
     def wait(self, now: float, tokens: float = 0.0) -> float:
         """Seconds until one more request may go; 0 if now, `inf` if only after another one has ended."""
@@ -115,6 +117,10 @@ class Throttle:
     @property
     def tpm(self) -> float | None:
         return None if self._tokens is None else self._tokens.limit
+
+    def share(self, requests: Holding, tokens: Holding) -> None:
+        """From now on `rpm` and `tpm` are what this process holds of limits that others use too."""
+        self._requests, self._tokens = requests, tokens
 
     def _changed(self) -> None:
         if self.on_change is not None:
@@ -221,7 +227,10 @@ class Throttle:
             self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
 
 
-def _relimited(bucket: Bucket | None, limit: float, now: float) -> Bucket | None:
+def _relimited(bucket: Bucket | Holding | None, limit: float, now: float) -> Bucket | Holding | None:
+    if isinstance(bucket, Holding):
+        bucket.relimit(limit or None)
+        return bucket
     if not limit:
         return None
     if bucket is None:

@@ -32,7 +32,7 @@ HOPELESS = 0.6
 CHANGED = 0.25
 NONE = 1e-9
 NEWEST = 0.3
-LIFE, LIFE_MAX = 16, 64
+LIFE, LIFE_MAX, LIFE_LEAST = 16, 64, 2
 WAITS, WAITS_MOSTLY = 0.25, 0.5
 BASE_GROWTH = 1.02
 
@@ -179,7 +179,9 @@ class Gradient:
     def _note(self, goodput: float, error: float, queued: float) -> None:
         self._windows += 1
         known = self._known.get(self._at)
-        until = self._windows + self._lives.get(self._at, LIFE)
+        # What is unsure is tried again soon: two that cannot be told apart at once can by turns.
+        sure = min(1.0, PRECISE_FAR / max(error, NONE))
+        until = self._windows + max(LIFE_LEAST, round(sure * self._lives.get(self._at, LIFE)))
         if known is None:
             self._known[self._at] = _Known(goodput, error, until, queued)
             return
@@ -223,8 +225,13 @@ class Gradient:
             first = second
         if first is not None:
             return first
-        self._stride, self._fell = 1, False
+        self._stride, self._fell = self._step_back(), False
         return self.held
+
+    def _step_back(self) -> int:
+        """How far to go when trying anew: one level, and more where so little could not be told from the noise."""
+        error = self._known[self.held].error
+        return 1 if error <= PRECISE_FAR else 2 if error <= 2 * PRECISE_FAR else FAR
 
     def _above(self) -> int | None:
         held, top = self.held, len(self._levels) - 1

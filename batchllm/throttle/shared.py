@@ -49,7 +49,7 @@ class Grant:
 
     amount: float
     limit: float | None
-    wait_s: float = LATEST_S
+    wait_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -275,7 +275,7 @@ def _water_line(free: float, claims: Iterable[Stake]) -> float:
     stakes = list(claims)
     line = min((one.served for one in stakes), default=0.0)
     for edge in sorted({edge for one in stakes for edge in (one.served, one.served + one.want)}):
-        open_for = sum(one.served < edge and one.served + one.want > line for one in stakes if one.served <= line)
+        open_for = sum(one.served <= line < one.served + one.want for one in stakes)
         step = (edge - line) * open_for
         if step >= free:
             return line + max(0.0, free) / open_for if open_for else line

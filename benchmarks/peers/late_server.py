@@ -10,7 +10,7 @@ from functools import partial
 
 import uvloop
 
-from benchmarks.instant_server import Connection
+from benchmarks.instant_server import Came, Connection
 from benchmarks.peers.servers import completion
 
 
@@ -22,7 +22,7 @@ def reply() -> bytes:
 
 async def serve(latency_s: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(partial(Connection, reply(), latency_s), "127.0.0.1", 0, backlog=8192)
+    server = await loop.create_server(partial(Connection, reply(), latency_s, Came()), "127.0.0.1", 0, backlog=8192)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()

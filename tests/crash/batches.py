@@ -24,7 +24,6 @@ from batchllm.configuration import load
 from batchllm.engines.batch_lane.apis import api_for
 from batchllm.engines.batch_lane.lane import BatchLane
 from batchllm.errors import JobError
-from batchllm.journal.storage import Storage
 from batchllm.pipeline import Run
 from batchllm.simulator import BatchOrders, Faults, SimulatorOptions, run_in_thread
 from batchllm.testing import Fault, FaultyStorage, Killed, QuickDisk, check_promises
@@ -32,7 +31,6 @@ from tests.crash.trial import SHM
 
 DIED = -9
 LINES = 24
-CALLS = ("upload", "create", "retrieve", "cancel", "size", "download", "list")
 When = Literal["before", "after"]
 BOOKS = ("request_counts", "usage", "rejected_usage", "usage_unknown", "outcome_unknown", "failures")
 
@@ -80,8 +78,9 @@ class Crash:
 class Mortal:
     """A Batch API whose caller dies at a chosen call. `storage` dies with it: nothing a `finally` does has an effect."""
 
-    def __init__(self, inner: Any, crash: Crash | None, storage: FaultyStorage, calls: list[str]) -> None:
+    def __init__(self, inner: Any, crash: Crash | None, storage: FaultyStorage, calls: list[str], *, blind: bool) -> None:
         self._inner = inner
+        self._blind = blind
         self._crash = crash
         self._storage = storage
         self._calls = calls
@@ -105,7 +104,8 @@ class Mortal:
         self._calls.append("newest")
         self._die("before")
         async for one in self._inner.newest():
-            yield one
+            if not self._blind:
+                yield one
         self._die("after")
 
 
@@ -116,6 +116,8 @@ class Trial:
     scene: Scene
     place: Path
     base_url: str
+    blind: bool = False
+    """The provider lists no batches."""
     broken: list[str] = field(default_factory=list)
 
     @property
@@ -150,7 +152,7 @@ class Trial:
         async def mortal(*given: Any) -> AsyncIterator[Any]:
             inner: AbstractAsyncContextManager[Any] = api_for(*given)
             async with inner as api:
-                yield Mortal(api, crash, storage, calls)
+                yield Mortal(api, crash, storage, calls, blind=self.blind)
 
         run = Run(replace(made, storage=storage, jitter=lambda: 0.5, engine=lambda means: BatchLane(means, api=mortal)))
         run.prepare()
@@ -168,6 +170,19 @@ class Trial:
             return
         found = check_promises(self.folder, self.job, self.answers(), bound=LINES * 10)
         self.broken += found.broken
+
+    def outcome(self, usual: Undisturbed, where: str) -> list[str]:
+        """Whatever happened: every line has its record, and the provider was asked for nothing it had been asked for before."""
+        self.end()
+        lines, answers = self.stats()["batch_lines"], self.answers()
+        if lines != usual.lines:
+            self.broken.append(f"{lines} lines were submitted, {usual.lines} are usual")
+        again = {text: count for text, count in answers.items() if count != usual.answers[text]}
+        if again:
+            self.broken.append(f"answered otherwise than usual: {again}")
+        if self.books() != usual.books:
+            self.broken.append(f"the books say {self.books()}, usual are {usual.books}")
+        return [f"{where}: {one}" for one in self.broken]
 
     def answers(self) -> Counter[str]:
         """Answers the provider made and would bill, by prompt."""
@@ -211,7 +226,8 @@ class Undisturbed:
     books: dict[str, Any]
 
 
-def undisturbed(scene: Scene) -> Undisturbed:
+def undisturbed(name: str) -> Undisturbed:
+    scene = SCENES[name]
     with stage(scene) as trial:
         storage = FaultyStorage(inner=QuickDisk())
         code, calls = trial.live(storage)
@@ -226,28 +242,15 @@ def crash_at_storage(scene: Scene, fault: Fault, usual: Undisturbed) -> list[str
         code, _ = trial.live(storage)
         if storage.struck and code != DIED:
             trial.broken.append(f"ended with {code} though it was killed")
-        return _outcome(trial, usual, f"{scene.name}: {fault}")
+        return trial.outcome(usual, f"{scene.name}: {fault}")
 
 
-def crash_at_call(scene: Scene, crash: Crash, usual: Undisturbed) -> list[str]:
+def crash_at_call(scene: Scene, crash: Crash, usual: Undisturbed, *, blind: bool = False) -> list[str]:
     """Promises broken by a death at a call to the provider."""
     with stage(scene) as trial:
+        trial.blind = blind
         trial.live(FaultyStorage(inner=QuickDisk()), crash)
-        return _outcome(trial, usual, f"{scene.name}: {crash}")
-
-
-def _outcome(trial: Trial, usual: Undisturbed, where: str) -> list[str]:
-    """Whatever happened: every line has its record, and the provider was asked for nothing it had been asked for before."""
-    trial.end()
-    lines, answers = trial.stats()["batch_lines"], trial.answers()
-    if lines != usual.lines:
-        trial.broken.append(f"{lines} lines were submitted, {usual.lines} are usual")
-    again = {text: count for text, count in answers.items() if count != usual.answers[text]}
-    if again:
-        trial.broken.append(f"answered otherwise than usual: {again}")
-    if trial.books() != usual.books:
-        trial.broken.append(f"the books say {trial.books()}, usual are {usual.books}")
-    return [f"{where}: {one}" for one in trial.broken]
+        return trial.outcome(usual, f"{scene.name}: {crash}")
 
 
 def some(points: Iterable[Any], share: float, seed: int) -> list[Any]:
@@ -268,5 +271,3 @@ def call_deaths(usual: Undisturbed) -> list[Crash]:
     whens: tuple[When, ...] = ("before", "after")
     return [Crash(at, when) for at in range(1, len(usual.calls) + 1) for when in whens]
 
-
-__all__ = ["SCENES", "Storage", "call_deaths", "crash_at_call", "crash_at_storage", "some", "storage_deaths", "undisturbed"]

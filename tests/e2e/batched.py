@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from batchllm import assembly
 from batchllm.configuration import Configuration
-from batchllm.engines.batch_lane.lane import cancelling
-from batchllm.errors import JobError
+from batchllm.engines.batch_lane.lane import BatchLane, cancelling
+from batchllm.engines.batch_lane.remote import OpenAIBatches, Seen
+from batchllm.engines.batch_lane.services import Service
+from batchllm.engines.engine import Means
+from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
-from batchllm.settings import checked
+from batchllm.route import Route
+from batchllm.settings import Settings, checked
 from batchllm.simulator import BatchOrders, Simulator, SimulatorOptions
 from batchllm.supervisor import supervise
 from tests.e2e import jumping
@@ -38,15 +42,17 @@ class Place:
     def write(self, lines: Sequence[Line]) -> None:
         (self.folder / "job.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    async def __call__(self, *, cancel: bool = False, **more: Any) -> dict[str, Any]:
+    async def __call__(self, *, cancel: bool = False, stop_after: int | None = None, **more: Any) -> dict[str, Any]:
+        """`cancel` stops the batches; `stop_after` ends the run as soon as so many batches are created."""
         values = {
             "provider": "openai", "base_url": self.simulator.base_url, "model": "simulated-1", "lane": "batch",
             "api_key_env": "TEST_KEY", "batch": {"lines": 20}, **self.settings, **more,
         }  # fmt: skip
         configuration = Configuration(checked(values, {}), {"TEST_KEY": self.key})
-        given = {"engine": cancelling} if cancel else {}
         made = assembly.parts(configuration, self.folder / "job.jsonl", self.out, command="batchllm run", base_url=None)
-        run = Run(made if not given else _with(made, given))
+        if cancel or stop_after is not None:
+            made = replace(made, engine=cancelling if stop_after is None else lambda means: stopping(means, stop_after))
+        run = Run(made)
         run.prepare()
         try:
             await supervise(run, signals=False)
@@ -74,10 +80,31 @@ class Place:
         return [one for one in self.lines("batches.jsonl") if one["event"] == name]
 
 
-def _with(made: Any, given: Mapping[str, Any]) -> Any:
-    from dataclasses import replace
+class Stopping(OpenAIBatches):
+    """Calls `stop` behind the last creation that is wanted."""
 
-    return replace(made, **given)
+    left = 0
+    stop: Callable[[], None]
+
+    async def create(self, *given: Any) -> Seen:
+        seen = await super().create(*given)
+        self.left -= 1
+        if not self.left:
+            self.stop()
+        return seen
+
+
+def stopping(means: Means, creations: int) -> BatchLane:
+    """A lane that is told to stop after so many creations."""
+
+    def api(_: Service, route: Route, settings: Settings) -> Stopping:
+        made = Stopping(route, settings)
+        made.left = creations
+        made.stop = lambda: lane.stop(JobError(ExitCode.TRY_LATER, "stopped"))
+        return made
+
+    lane = BatchLane(means, api=api)
+    return lane
 
 
 Scenario = Callable[[Place], Awaitable[None]]

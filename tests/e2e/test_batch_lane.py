@@ -86,7 +86,7 @@ def test_an_invalid_answer_is_asked_again_in_a_batch_that_follows_with_what_was_
 
 def test_a_run_that_ends_leaves_the_batches_running_and_the_next_one_fetches_them(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
-        first = await place(max_runtime=60)
+        first = await place(stop_after=3)
         assert exit_code(first) == 75
         assert first["lanes"]["batch"]["unfinished"] == 3
         assert first["lanes"]["batch"]["unfinished_lines"] == 50
@@ -99,7 +99,7 @@ def test_a_run_that_ends_leaves_the_batches_running_and_the_next_one_fetches_the
 
 def test_answers_find_their_lines_in_a_job_that_has_changed_meanwhile(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
-        await place(max_runtime=60)
+        await place(stop_after=2)
         lines: list[Any] = [{"custom_id": "new", "prompt": "Tell about news"}, *prompts(30)]
         lines[5] = {"custom_id": "doc-5", "prompt": "Tell about something else"}
         del lines[10]  # doc-10
@@ -166,15 +166,16 @@ def test_a_failure_that_no_other_batch_would_survive_ends_the_run(tmp_path: Path
 
 def test_a_line_the_provider_does_not_accept_fails_and_the_others_are_done(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
-        summary = await place(model=None)
+        summary = await place()
         assert exit_code(summary) == 1
         assert summary["request_counts"]["completed"] == 4
         (failed,) = place.lines("errors.jsonl")
-        assert failed["custom_id"] == "bare"
-        assert failed["error"]["code"] == "invalid_request"
+        assert failed["custom_id"] == "long"
+        assert failed["error"]["code"] == "too_large"
+        assert len(place.asked) == 4
 
-    lines = [*prompts(4, model="simulated-1"), {"custom_id": "bare", "prompt": "Tell about nothing"}]
-    play(tmp_path, scenario, lines=lines)
+    lines = [*prompts(2), {"custom_id": "long", "prompt": "Tell all about it. " * 50}, *prompts(4)[2:]]
+    play(tmp_path, scenario, BatchOrders(max_line_bytes=600), lines=lines)
 
 
 def test_a_completed_batch_that_never_names_its_files_is_not_paid_for_again(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_a_wrong_key_stops_the_run_and_stands_nowhere(tmp_path: Path) -> None:
 
 def test_a_batch_another_account_made_is_not_bought_again(tmp_path: Path) -> None:
     async def first(place: Place) -> None:
-        assert exit_code(await place(max_runtime=60)) == 75
+        assert exit_code(await place(stop_after=1)) == 75
 
     async def second(place: Place) -> None:
         summary = await place()
@@ -231,10 +232,10 @@ def test_the_batch_price_is_reckoned_and_what_it_saved_is_told(tmp_path: Path) -
 
 def test_a_budget_is_kept_and_the_rest_left_pending(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
-        one = await place(prices=PRICES, max_cost=1.0, assume_max_tokens=100, batch={"lines": 5})
+        one = await place(prices=PRICES, max_cost=0.3, assume_max_tokens=100, batch={"lines": 5})
         assert exit_code(one) == 75
         assert "budget" in one["ended"]["reason"]
-        assert 0 < one["cost_usd"] <= 1.0
+        assert 0 < one["cost_usd"] <= 0.3
         assert one["request_counts"]["pending"] > 0
 
     play(tmp_path, scenario)
@@ -266,7 +267,7 @@ def test_lines_of_several_models_go_in_batches_of_their_own(tmp_path: Path) -> N
 @pytest.mark.parametrize("more", [{"lane": "live"}, {"fresh": True}])
 def test_lines_that_are_with_the_provider_are_not_asked_elsewhere(tmp_path: Path, more: dict[str, Any]) -> None:
     async def scenario(place: Place) -> None:
-        await place(max_runtime=60)
+        await place(stop_after=1)
         with pytest.raises(JobError, match="5 lines are in 1 unfinished batches") as refused:
             await place(**more)
         assert refused.value.exit_code == 2
@@ -292,7 +293,7 @@ def test_cancelling_keeps_what_is_finished_and_leaves_the_rest_pending(tmp_path:
 
 def test_cancelling_a_batch_that_was_never_created_creates_none(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
-        await place(max_runtime=60)
+        await place(stop_after=1)
         log = place.out / "batches.jsonl"
         log.write_bytes(b"".join(one for one in log.read_bytes().splitlines(keepends=True) if b'"submitting"' in one))
         events = place.events("submitting")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from math import exp
 
 import pytest
 
@@ -44,6 +46,17 @@ def test_it_goes_up_and_down_with_the_server() -> None:
     assert 23 <= found.held_at(239.0) <= 32
     assert 76 <= found.held_at(479.0) <= 128
     assert 13 <= found.held[-1][1] <= 23
+
+
+@pytest.mark.parametrize("sigma", [0.2, pytest.param(0.5, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.sweep) for seed in range(2, 6))])
+def test_a_server_that_others_use_too_is_kept_busy(seed: int, sigma: float) -> None:
+    """Its speed is another every second; a job of a minute and a half, search included."""
+    hardware, rng = replace(QUEUEING, step_s=0.005, tokens=30.0), random.Random(seed)
+    moods = tuple((float(at), replace(hardware, step_s=0.005 * exp(rng.gauss(0.0, sigma)))) for at in range(1, 600))
+    fixed, found = (ran(hardware, 10_000, limit=limit, seed=seed, changes=moods) for limit in (24, None))
+    assert found.rate >= 0.8 * fixed.rate
+    assert found.held[-1][1] <= 96
 
 
 def test_the_cap_holds_where_more_would_be_worth_it() -> None:

@@ -317,9 +317,11 @@ class BatchLane:
         wait = max(0.0, min((one.due for one in self._watches.values()), default=now) - now)
         if self._takes_over is not None and not self._giving_up:
             left = self._takes_over()
+            if left <= 0:
+                self._giving_up = True
+                return
             wait = min(wait, left)
-            self._giving_up = left <= 0
-        if wait and not self._giving_up:
+        if wait:
             await self._patience.sleep(wait)
 
     async def _look(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
 from lines import KEY, MODEL, given, prompts, write
 
@@ -11,7 +13,12 @@ os.environ.setdefault("OPENAI_API_KEY", KEY)
 os.environ.setdefault("TELEMETRY_ENABLED", "0")
 os.environ.setdefault("CURATOR_VIEWER", "0")
 
-from bespokelabs import curator
+# The tokenizer it would fetch from the network lies in litellm, which it brings along.
+_litellm = find_spec("litellm")
+if _litellm is not None and _litellm.origin is not None:
+    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(Path(_litellm.origin).parent / "litellm_core_utils" / "tokenizers"))
+
+from bespokelabs import curator  # noqa: E402 - it reads the variables above as it is imported
 
 UNLIMITED = 100_000_000
 
