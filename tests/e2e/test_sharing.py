@@ -41,7 +41,7 @@ class Runs:
         process = subprocess.Popen(
             [sys.executable, "-m", "batchllm", *words],
             cwd=self._command.folder,
-            env={**self._command.environment, "XDG_STATE_HOME": str(self._command.folder), "OPENAI_API_KEY": "sk-test"},
+            env={**self._command.environment, "XDG_STATE_HOME": str(self._command.folder / "state"), "OPENAI_API_KEY": "sk-test"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
