@@ -16,7 +16,9 @@ class Gateway(BaseModel):
     tokens: str | None = Field(None, description="a file with the hashes of tokens: a table for each tenant")
     max_file: int = Field(200 << 20, ge=1024, description="bytes of an uploaded file")
     max_lines: int = Field(50_000, ge=1, description="lines of a batch")
-    running: int = Field(8, ge=1, description="batches that run at once; a tenant with none running may always start one")
+    running: int = Field(
+        32, ge=1, description="batches that run at once, at most; a tenant with none running may always start one"
+    )
     quota_bytes: int = Field(10 << 30, ge=0, description="bytes of all files of a tenant")
     quota_batches: int = Field(1000, ge=0, description="unfinished batches of a tenant")
     quota_lines: int = Field(1_000_000, ge=0, description="lines of all unfinished batches of a tenant")

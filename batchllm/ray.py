@@ -49,7 +49,11 @@ class Prompts:
     """
 
     def __init__(
-        self, prompt: str | Callable[[Row], str | Mapping[str, Any]], settings: Mapping[str, Any] | None = None, *, prefix: str = ""
+        self,
+        prompt: str | Callable[[Row], str | Mapping[str, Any]],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        prefix: str = "",
     ) -> None:
         self._prompt = prompt
         self._settings = dict(settings or {})

@@ -65,6 +65,14 @@ class SharedLimits(_Frozen):
     )
 
 
+class Cloud(_Frozen):
+    """How a run's journal is shipped to object storage (`-o s3://…`, see cloud.md)."""
+
+    segment: int = Field(8 << 20, ge=1024, description="bytes of new records that are shipped at once")
+    every: float = Field(30.0, gt=0, description="seconds after which fewer are shipped, too")
+    patience: float = Field(60.0, ge=0, description="seconds after a run for shipping what is left")
+
+
 class BatchLane(_Frozen):
     """How the provider's own Batch API is used (`lane = "batch"` or `"auto"`). Unset limits are the provider's."""
 
@@ -151,6 +159,7 @@ class Settings(_Frozen):
     )
     batch: BatchLane = BatchLane()
     limits: SharedLimits = SharedLimits()
+    cloud: Cloud = Cloud()
     transport: Literal["auto", "aiohttp", "httptools"] = Field("auto", description="auto: the cheapest that is installed")
     proxy: str | None = Field(None, description="an HTTP proxy; the environment's are not read")
     ca_file: str | None = Field(None, description="certificates to trust, PEM")

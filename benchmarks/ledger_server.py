@@ -1,6 +1,6 @@
 """The instant endpoint with an outside ledger: a digest of each request, written before it is answered.
 
-    python -m benchmarks.ledger_server FILE [--latency MS]
+python -m benchmarks.ledger_server FILE [--latency MS]
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ async def serve(latency_s: float, path: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger_server", description="A constant endpoint with a ledger.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ledger_server", description="A constant endpoint with a ledger."
+    )
     parser.add_argument("ledger", metavar="FILE")
     parser.add_argument("--latency", metavar="MS", type=float, default=100.0, help="before each answer (default: 100)")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """What a driver of the Ray engine costs a line, while workers and a node of its cluster die.
 
-    python -m benchmarks.ray_scale [--lines 200000] [--workers 6] [--concurrency 600]
+    python -m benchmarks.ray_scale [--lines 200000] [--workers 3] [--concurrency 1200]
 
 Three nodes on this machine. Two workers and a node are killed on the way; an outside ledger says what was asked. Run the
 machine empty: everything shares its cores. Ends with 1 if a line has no record or two, or a bound is passed.
@@ -117,7 +117,9 @@ def drive(argv: Sequence[str], folder: Path, deaths: Sequence[tuple[int, Death]]
         return Seen(Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * 1024), memory, json.loads(stdout.read()))
 
 
-def _look(pid: int, results: Path, memory: list[tuple[int, int]], deaths: list[tuple[int, Death]], ended: threading.Event) -> None:
+def _look(
+    pid: int, results: Path, memory: list[tuple[int, int]], deaths: list[tuple[int, Death]], ended: threading.Event
+) -> None:
     done = at = 0
     while not ended.wait(0.25):
         if results.exists():
@@ -130,7 +132,8 @@ def _look(pid: int, results: Path, memory: list[tuple[int, int]], deaths: list[t
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
             continue
-        memory.append((done, pages * os.sysconf("SC_PAGE_SIZE")))
+        if pages:  # none once it has ended
+            memory.append((done, pages * os.sysconf("SC_PAGE_SIZE")))
         if deaths and done >= deaths[0][0]:
             deaths.pop(0)[1]()
 
@@ -184,15 +187,17 @@ def judged(folder: Path, ledger: Path, seen: Seen, given: argparse.Namespace) ->
     entries = ledger.read_bytes()
     asked = Counter(entries[at : at + DIGEST] for at in range(0, len(entries), DIGEST))
     lost = sum(one["lost"] for one in seen.summary["ray"]["workers"])  # type: ignore[index]
-    bound = lost * -(-given.concurrency // (given.workers - given.workers // 3 - 1))
+    bound = lost * -(-given.concurrency // max(1, given.workers - 1))
     return sum(count == 1 for count in records.values()), sum(asked.values()) - len(asked), bound
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scale", description="The driver's cost on a cluster that breaks.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ray_scale", description="The driver's cost on a cluster that breaks."
+    )
     parser.add_argument("--lines", metavar="N", type=int, default=200_000, help="(default: 200000)")
-    parser.add_argument("--workers", metavar="N", type=int, default=6, help="(default: 6)")
-    parser.add_argument("-c", "--concurrency", metavar="N", type=int, default=600, help="(default: 600)")
+    parser.add_argument("--workers", metavar="N", type=int, default=3, help="(default: 3, one for each node)")
+    parser.add_argument("-c", "--concurrency", metavar="N", type=int, default=1200, help="(default: 1200)")
     parser.add_argument("--latency", metavar="MS", type=float, default=100.0, help="(default: 100)")
     scale = measure(parser.parse_args())
     print("\n".join(scale.rows()))

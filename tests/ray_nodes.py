@@ -12,7 +12,12 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 4}
+QUICK = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1000,
+    "health_check_failure_threshold": 4,
+}
 MEMORY = 160 << 20
 
 
@@ -45,15 +50,17 @@ class Nodes:
         self._cluster.remove_node(self.others.pop(), allow_graceful=False)
 
     def workers(self) -> list[int]:
-        """Process ids of our workers on all nodes, idle ones of Ray's own left out."""
+        """Process ids of our workers on the nodes of this cluster, idle ones of Ray's own left out."""
+        nodes = [self._cluster.head_node, *self.others]
+        parents = {one.process.pid for node in nodes for one in node.all_processes["raylet"]}
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    title = (entry / "cmdline").read_bytes()
+                    title, stat = (entry / "cmdline").read_bytes(), (entry / "stat").read_text()
                 except OSError:
                     continue
-                if title.startswith(b"ray::Actor"):
+                if title.startswith(b"ray::Actor") and int(stat.rpartition(")")[2].split()[1]) in parents:
                     found.append(int(entry.name))
         return sorted(found)
 

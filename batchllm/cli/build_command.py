@@ -9,6 +9,8 @@ from pathlib import Path
 
 import orjson
 
+from batchllm.cli.remote import local_output, local_table
+from batchllm.cloud.address import Remote
 from batchllm.errors import ExitCode, JobError
 from batchllm.prompting.building import Built, Choice, build
 from batchllm.prompting.lines import Recipe
@@ -20,11 +22,13 @@ from batchllm.terminal import say
 
 
 def main(args: Namespace) -> int:
-    built = write_job(args, args.table, args.output, args.limit, strict=args.strict)
+    with local_output(args) as at:
+        built = write_job(args, local_table(args.table), args.output, args.limit, strict=args.strict)
+    job = at or args.output
     if args.json:
-        say(orjson.dumps({"job": str(args.output), **built.as_json()}).decode())
+        say(orjson.dumps({"job": str(job), **built.as_json()}).decode())
     else:
-        tell(built, args.table, args.output)
+        tell(built, args.table, job)
     return int(ExitCode.SOME_FAILED if built.bad_rows else ExitCode.OK)
 
 
@@ -79,7 +83,7 @@ def reading_of(args: Namespace) -> TableOptions:
     return TableOptions(args.format, args.query, args.sheet, args.split, args.delimiter, args.encoding)
 
 
-def tell(built: Built, table: str, job: Path | None) -> None:
+def tell(built: Built, table: str, job: Path | Remote | None) -> None:
     """How many rows and lines, and which rows are bad and why."""
     where = "" if job is None else f" → {job}: {built.lines:,} lines"
     say(f"{table}: {built.rows:,} rows, {built.bad_rows:,} bad{where}")

@@ -9,6 +9,8 @@ from pathlib import Path
 import orjson
 
 from batchllm.cli.build_command import reading_of
+from batchllm.cli.remote import local_output, local_table
+from batchllm.cloud.address import Remote
 from batchllm.errors import ExitCode, JobError
 from batchllm.export.exporting import Exported, OpenSink, Wish, export
 from batchllm.journal.manifest import Manifest, read_manifest
@@ -21,6 +23,12 @@ DEFAULT_NAME = "export.csv"
 
 def main(args: Namespace) -> int:
     gc.set_threshold(100_000, 50, 1000)  # rows by the thousand, none of them in a cycle: looking for one costs a tenth
+    args.input = None if args.input is None else local_table(args.input)
+    with local_output(args) as at:
+        return _export(args, at)
+
+
+def _export(args: Namespace, at: Remote | None) -> int:
     path = args.output or args.folder / DEFAULT_NAME
     write, options = sink_for(path, args.to), SinkOptions(args.table)
     wish = _wish(args, path)
@@ -32,9 +40,9 @@ def main(args: Namespace) -> int:
     except OSError as error:
         raise JobError(ExitCode.DISK, f"{error.filename or args.folder}: cannot be read: {error.strerror or error}") from None
     if args.json:
-        say(orjson.dumps({"output": str(path), **exported.as_json()}).decode())
+        say(orjson.dumps({"output": str(at or path), **exported.as_json()}).decode())
     else:
-        _tell(exported, wish, path)
+        _tell(exported, wish, at or path)
     return int(ExitCode.OK)
 
 
@@ -71,7 +79,7 @@ def _job(args: Namespace, manifest: Manifest) -> Path | None:
     return named if named.is_file() else None
 
 
-def _tell(done: Exported, wish: Wish, path: Path) -> None:
+def _tell(done: Exported, wish: Wish, path: Path | Remote) -> None:
     mark = "SIMULATED · " if wish.manifest.simulated else ""
     rows = f"{done.rows:,} rows, {len(done.columns)} columns"
     say(f"{mark}{wish.folder} → {path}: {rows}; {done.answered:,} answered, {done.failed:,} failed")

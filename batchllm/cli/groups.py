@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from batchllm.cloud.address import Remote, is_remote
 
-def job(parser: argparse.ArgumentParser) -> None:
+
+def place(text: str) -> Path | Remote:
+    """The type of an argument that is a path or an address in object storage."""
+    if not is_remote(text):
+        return Path(text)
+    try:
+        return Remote(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def job(parser: argparse.ArgumentParser, kind: Callable[[str], Path | Remote] = Path) -> None:
     about = "one request per line; a sidecar JOB.toml may hold its settings; - reads standard input"
-    parser.add_argument("job", type=Path, metavar="JOB.jsonl", help=about)
+    parser.add_argument("job", type=kind, metavar="JOB.jsonl", help=about)
 
 
 def endpoint(parser: argparse.ArgumentParser) -> None:

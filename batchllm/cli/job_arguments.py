@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from batchllm.cli import groups, table_arguments, watch_arguments
+from batchllm.cli.groups import place
 
 _RUN_EXAMPLES = """\
 examples:
@@ -35,8 +36,9 @@ exit codes: 0 every line answered · 1 some failed for good · 2 bad usage, noth
 
 def run(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _RUN_EXAMPLES
-    groups.job(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="the output folder (default: outputs/<job's stem>)")
+    groups.job(parser, place)
+    about = "the output folder (default: outputs/<job's stem>); s3://, gs:// or az:// ships it there (docs/cloud.md)"
+    parser.add_argument("-o", "--output", type=place, metavar="DIR", help=about)
     groups.endpoint(parser)
     groups.answers(parser)
     groups.media(parser)
@@ -74,7 +76,7 @@ def check(parser: argparse.ArgumentParser) -> None:
         "example:\n  batchllm check jobs/extract.jsonl\n\n"
         "exit codes: 0 every line is good · 1 some are bad · 2 bad settings · 65 none is usable"
     )
-    groups.job(parser)
+    groups.job(parser, place)
     groups.endpoint(parser)
     groups.answers(parser)
     groups.media(parser)

@@ -19,6 +19,7 @@ from batchllm.cli.closing import closing
 from batchllm.cli.flags import configuration_for, folder_for, without_secrets
 from batchllm.cli.live_view import live_view
 from batchllm.cli.question import Terminal
+from batchllm.cli.remote import Shipment, local_job, shipment_of
 from batchllm.cli.report_command import leave_report
 from batchllm.cli.stdin_job import spooled
 from batchllm.configuration import Configuration
@@ -39,7 +40,8 @@ DESCRIPTORS_BESIDE = 64
 
 def main(args: Namespace) -> int:
     log(args.log_level)
-    args.job = spooled(args.job, args.output)
+    shipment = shipment_of(args)
+    args.job = spooled(local_job(args.job), args.output)
     configuration, folder = configuration_for(args), folder_for(args)
     bad_rows = 0
     if asked_for(args):
@@ -47,11 +49,15 @@ def main(args: Namespace) -> int:
     if args.dry_run:
         return check_report(args, configuration)
     configuration = within_descriptors(configuration)
+    if shipment is not None:
+        shipment.begin(configuration.settings)
     with watched(configuration, args.job, folder, command_line()) as looking:
-        return _run(args, configuration, folder, looking, bad_rows)
+        return _run(args, configuration, folder, looking, bad_rows, shipment)
 
 
-def _run(args: Namespace, configuration: Configuration, folder: Path, looking: Watched, bad_rows: int) -> int:
+def _run(
+    args: Namespace, configuration: Configuration, folder: Path, looking: Watched, bad_rows: int, shipment: Shipment | None
+) -> int:
     view = live_view(looking.recent) if args.ui and not args.quiet else None
     with simulated_endpoint(configuration) as address, served(configuration, folder) as server:
         address = server.base_url if server is not None else address
@@ -59,18 +65,23 @@ def _run(args: Namespace, configuration: Configuration, folder: Path, looking: W
         log_without(run.parts.route.redactor)
         run.canary.witness = Terminal(quiet=args.quiet)
         run.prepare()
+        if shipment is not None:
+            shipment.start()
         if not args.quiet:
             _introduce(run)
-        summary = _ask(run, server, quiet=args.quiet, view=view)
+        summary = _ask(run, server, shipment, quiet=args.quiet, view=view)
     if not args.quiet:
         closing(summary)
     elif run.ending is not None:
         say(f"batchllm: {run.ending}")
-    if args.json:
-        _print_json({name: value for name, value in summary.items() if name != "series"})
     if configuration.settings.report and _is_news(summary, folder):
         leave_report(folder, quiet=args.quiet)
     code = int(summary["ended"]["exit_code"])
+    if shipment is not None:
+        summary["shipping"] = shipment.finish(quiet=args.quiet)
+        code = int(ExitCode.TRY_LATER) if code == ExitCode.OK and not summary["shipping"]["complete"] else code
+    if args.json:
+        _print_json({name: value for name, value in summary.items() if name != "series"})
     code = int(ExitCode.SOME_FAILED) if bad_rows and code == ExitCode.OK else code
     looking.watchers.finished(summary, code)
     return code
@@ -82,14 +93,14 @@ def _is_news(summary: Json, folder: Path) -> bool:
     return summary["ended"]["exit_code"] != ExitCode.DISK and (done > 0 or not (folder / "report.html").exists())
 
 
-def _ask(run: Run, server: Server | None, *, quiet: bool, view: View | None = None) -> Json:
+def _ask(run: Run, server: Server | None, shipment: Shipment | None, *, quiet: bool, view: View | None = None) -> Json:
     """Ask for what is pending, and write the end of the run whatever happened in between."""
     try:
         with stops_as_endings():
             if server is not None and run.pending:
                 server.start()
             with shown(run, quiet=quiet, view=view), asyncio.Runner(loop_factory=event_loop()) as runner:
-                runner.run(_conduct(run, server))
+                runner.run(_conduct(run, server, shipment))
     except JobError as ending:  # a server that never came to answer, a signal before anything was asked
         run.ending = ending
     except Exception as error:  # what was answered is in the journal; a defect of ours ends like any other stop
@@ -98,10 +109,12 @@ def _ask(run: Run, server: Server | None, *, quiet: bool, view: View | None = No
     return run.conclude()
 
 
-async def _conduct(run: Run, server: Server | None) -> None:
+async def _conduct(run: Run, server: Server | None, shipment: Shipment | None) -> None:
+    loop = asyncio.get_running_loop()
     if server is not None:
-        loop = asyncio.get_running_loop()
         server.on_end(lambda ending: loop.call_soon_threadsafe(run.stop, ending))
+    if shipment is not None:
+        shipment.courier.on_lost = lambda ending: loop.call_soon_threadsafe(run.stop, ending)
     await supervise(run, signals=True)
 
 

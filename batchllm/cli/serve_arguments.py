@@ -28,7 +28,7 @@ def serve(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tokens", metavar="FILE", help="the hashes of the tokens that are let in, a table for each tenant")
     group.add_argument("--no-tokens", action="store_true", help="let in everybody on this machine; loopback only")
     group.add_argument("--new-token", metavar="NAME", help="add a tenant to --tokens, print the token, and end")
-    group.add_argument("--running", type=int, metavar="N", help="batches that run at once (default: 8)")
+    group.add_argument("--running", type=int, metavar="N", help="batches that run at once, at most (default: 32)")
     pace = parser.add_argument_group("pace, of all batches together")
     pace.add_argument("-c", "--concurrency", type=int, metavar="N", help="at most N requests in flight (default 64)")
     pace.add_argument("--rpm", type=float, metavar="N", help="at most N requests a minute")

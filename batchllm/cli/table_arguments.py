@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from batchllm.cli.groups import place
+
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "excel", "sqlite", "duckdb", "texts", "dataset")
 
 
@@ -23,7 +25,7 @@ def build(parser: argparse.ArgumentParser) -> None:
         "  74 the disk failed"
     )
     parser.add_argument("table", metavar="TABLE", help="what to read; FILE.db?QUERY names a database with its query")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="JOB.jsonl", help="the job to write; - is stdout")
+    parser.add_argument("-o", "--output", type=place, required=True, metavar="JOB.jsonl", help="the job to write; - is stdout")
     _template(parser)
     _reading(parser)
     parser.add_argument("--limit", type=_count, metavar="N", help="only the first N rows")
@@ -75,7 +77,7 @@ def export(parser: argparse.ArgumentParser) -> None:
         "exit codes: 0 exported · 2 bad usage · 65 no output folder, or damaged · 74 the disk failed"
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the table (default: DIR/export.csv; - is stdout)")
+    parser.add_argument("-o", "--output", type=place, metavar="FILE", help="the table (default: DIR/export.csv; - is stdout)")
     parser.add_argument("--to", choices=("csv", "tsv", "jsonl", "parquet", "xlsx", "duckdb"), help="if the name does not say")
     parser.add_argument("--job", type=Path, metavar="JOB.jsonl", help="the job, where it is no longer where job.json says")
     parser.add_argument("--input", metavar="TABLE", help="the table the job was built from: its columns are put beside")

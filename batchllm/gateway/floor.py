@@ -12,6 +12,9 @@ from batchllm.gateway.shop import Shop
 from batchllm.gateway.work import Work
 from batchllm.terminal import say
 
+FEW = 4
+AHEAD = 2
+"""Lines without a record in the batches that run, per slot: below it the next batch begins, so that no slot is idle."""
 TICK_S = 5.0
 """Seconds between looks at the clock."""
 
@@ -121,9 +124,16 @@ class Floor:
             self._begin(work)
         while self._ready:
             tenant = min(self._ready, key=lambda name: self._by_tenant[name])
-            if self._by_tenant[tenant] and len(self._running) >= self._most:
+            if self._by_tenant[tenant] and not self._room():
                 return
             self._begin(self._ready[tenant][0])
+
+    def _room(self) -> bool:
+        """A few at a time end sooner and cost less than many; more only where those few no longer fill the slots."""
+        if len(self._running) < min(FEW, self._most):
+            return True
+        enough = AHEAD * self._shop.house.throttle.limiter.limit
+        return len(self._running) < self._most and sum(work.left for work in self._running) < enough
 
     def _begin(self, work: Work) -> None:
         waiting = self._ready.get(work.tenant)

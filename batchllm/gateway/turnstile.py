@@ -29,6 +29,7 @@ class Turnstile:
         self.crowd = 0
         """How many wait, those among them who were cancelled and not yet passed over."""
         self._timer: asyncio.TimerHandle | None = None
+        self._waking = False
         throttle.on_change = self.wake
 
     def door(self, tenant: str) -> Doorway:
@@ -57,11 +58,29 @@ class Turnstile:
         if owner not in self._waiting:
             self._waiting.append(owner)
 
+    def wake_soon(self) -> None:
+        """A slot is free. Not at once: the worker that left it may come back in this very step with its next line."""
+        if not self._waking:
+            self._waking = True
+            self.loop.call_soon(self.wake)
+
+    def before_all(self, door: Doorway) -> bool:
+        """Whether this door has fewer in flight than everybody who waits, and so would be the next: who comes to it then
+        need not stand in line, which costs more than all else here."""
+        owner = door.owner
+        return (
+            not self.live.queued
+            and not door.queued
+            and all(other.flying > owner.flying for other in self._waiting if other is not owner)
+            and all(other.flying > door.flying for other in owner.waiting if other is not door)
+        )
+
     def wake(self) -> None:
         """Let in whoever may go now, and come back by timer for the next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._waking = False
         now = self.loop.time()
         while (door := self._next()) is not None:
             queue = door.line()
@@ -146,7 +165,7 @@ class Doorway:
         """
         if self.closed:
             raise GateClosed
-        if not self._house.crowd:
+        if not self._house.crowd or self._house.before_all(self):
             now = self._house.loop.time()
             if self.throttle.wait(now, tokens) <= 0:
                 self.throttle.sent(now, tokens)
@@ -175,7 +194,7 @@ class Doorway:
         self.flying -= 1
         self.owner.flying -= 1
         if self._house.crowd:
-            self._house.wake()
+            self._house.wake_soon()
 
     @property
     def waiting(self) -> bool:

@@ -61,6 +61,11 @@ class Work:
         done, failed = index.count(State.DONE), index.count(State.FAILED)
         return {"total": run.survey.total, "completed": done, "failed": failed}
 
+    @property
+    def left(self) -> int:
+        """Lines without a record."""
+        return self.entry.lines if self._run is None else self._run.pending
+
     def check_time(self) -> bool:
         """Whether its window is over just now."""
         if self.leaving is not None or self._shop.now < self.value["expires_at"]:

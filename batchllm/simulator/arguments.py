@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import fields
 
+from batchllm.simulator.batch_orders import BatchOrders
 from batchllm.simulator.dialects import DIALECTS
 from batchllm.simulator.faults import ALIASES, Faults
 from batchllm.simulator.latency import Latency
@@ -20,6 +21,8 @@ examples:
   a bad night: some refused, failing, cut off, never answered; each prompt succeeds at its third attempt
       batchllm simulate --fault 429=0.05 --fault 503=0.02 --fault truncated=0.01 --fault hang=0.01 \\
           --fault-attempts 2
+  a Batch API whose batches take a minute, lose one line in fifty and expire now and then
+      batchllm simulate --batch running_s=60 --batch missing=0.02 --batch expires=0.1
   credit that runs out after a hundred answers, the way DeepSeek says it
       batchllm simulate --dialect deepseek --account no_credit --account-after 100
 """
@@ -35,6 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _latency_arguments(parser)
     _limit_arguments(parser)
     _fault_arguments(parser)
+    _batch_arguments(parser)
 
 
 def _answer_arguments(parser: ArgumentParser) -> None:
@@ -123,6 +127,34 @@ def _fault_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--account-after", type=int, default=0, metavar="N", help="... after N answers (default: 0)")
 
 
+def _batch_arguments(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("the Batch API (/v1/files, /v1/batches)")
+    names = ", ".join(one.name for one in fields(BatchOrders))
+    group.add_argument(
+        "--batch",
+        action="append",
+        default=[],
+        type=_order,
+        metavar="NAME=VALUE",
+        help=f"how batches go and what goes wrong with them; may be repeated. One of: {names}",
+    )
+
+
+def _order(text: str) -> tuple[str, object]:
+    """One order for the batches, its value read as its field wants it."""
+    name, _, value = text.partition("=")
+    known = {one.name: one for one in fields(BatchOrders)}
+    if name not in known:
+        raise ArgumentTypeError(f"there is no order {name!r} for batches")
+    kind = str(known[name].type)
+    try:
+        if "bool" in kind:
+            return name, {"true": True, "false": False}[value]
+        return name, value if "str" in kind else float(value) if "float" in kind else int(value)
+    except (ValueError, KeyError):
+        raise ArgumentTypeError(f"{text!r}: a value of {kind} is wanted") from None
+
+
 def _rate(text: str) -> tuple[str, float]:
     name, _, rate = text.partition("=")
     name = ALIASES.get(name, name)
@@ -150,6 +182,7 @@ def options_from(args: Namespace) -> SimulatorOptions:
         latency=Latency(args.latency, args.sigma, args.first_token, args.per_token),
         limits=Limits(args.rpm, args.tpm, args.burst, args.max_in_flight),
         faults=Faults(**dict(args.fault)),
+        batches=BatchOrders(**dict(args.batch)),
         fault_attempts=args.fault_attempts,
         retry_after_s=args.retry_after,
         ledger=args.ledger,

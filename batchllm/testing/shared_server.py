@@ -151,6 +151,7 @@ class Ran:
     answered: int = 0
     held: list[tuple[float, int]] = field(default_factory=list)
     most_in_flight: int = 0
+    figures: Json = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -212,4 +213,4 @@ async def _run(
     await pool.run(GivenFeeder(lines()))
     for timer in timers:
         timer.cancel()
-    found.answered, found.most_in_flight = server.answered, server.most_in_flight
+    found.answered, found.most_in_flight, found.figures = server.answered, server.most_in_flight, pool.figures()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf, sqrt
+from math import hypot, inf, sqrt
 
 BLOCK_S = 0.5
+KEEP = 0.97
+"""The smallest limit with this share of the best goodput is the one: beyond the knee more in flight only wait longer."""
+DOUBT_MOST = 0.05
+"""The most that errors may add to what a lower limit is allowed to lose: noise alone never halves the limit."""
 PROMPT_WEIGHT = 0.05
 """A prompt's tokens are read many at a time, an answer's written one by one."""
 
@@ -106,3 +110,21 @@ class Window:
     def ttft(self) -> float | None:
         """Mean seconds to the first token, where most replies were streams."""
         return self._waited / self._streams if self._streams * 2 > self.count else None
+
+
+@dataclass(slots=True)
+class Known:
+    """The goodput at one level, over `windows`, and the share of a request's time that was spent in the server's queue.
+
+    To be forgotten when `until` windows have been seen.
+    """
+
+    goodput: float
+    error: float
+    until: int
+    queued: float
+    windows: int = 1
+
+    def as_good_as(self, best: Known) -> bool:
+        """Whether it has nearly the goodput of the best, as far as their errors let anybody say."""
+        return self.goodput >= (KEEP - min(DOUBT_MOST, hypot(self.error, best.error))) * best.goodput

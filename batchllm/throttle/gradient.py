@@ -1,40 +1,38 @@
 """How many in flight are worth it, for servers that never refuse: more as long as more of them get more done.
 
-The method is hill climbing on goodput, as in BBR and in Netflix's concurrency-limits; docs/concurrency.md compares them.
+The method is hill climbing on goodput; docs/concurrency.md compares it with BBR, Vegas and Netflix's gradients.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from math import hypot, inf
 
-from batchllm.throttle.goodput import Window
+from batchllm.throttle.goodput import KEEP, Known, Window
 
 START = 8
-KEEP = 0.97
-"""The smallest limit with this share of the best goodput is the one: beyond the knee more in flight only wait longer."""
 STEP = 2.0**0.25
 FAR = 4
 """A doubling, in steps."""
 RAMP = 2
 """How many may go beside each that ends while the limit rises: doubled within half a round, and never by a leap."""
-FULL = 0.9
-USED = 0.8
+FULL, USED = 0.9, 0.8
+"""A window begins when so much of the limit is in flight, and counts if so much of it was in flight on the average."""
 WINDOW_S, NOISY_S = 2.0, 10.0
-LEAST, MOST, ROUNDS = 8, 64, 3
-BLOCKS = 4
-SURE = 4.0
-DOUBT_MOST = 0.05
+LEAST, MOST, ROUNDS, BLOCKS = 8, 64, 3, 4
 PRECISE, PRECISE_FAR = 0.02, 0.03
-PATIENCE = 2.5
-HOPELESS = 0.6
+"""When a window knows enough: the standard error of its goodput, and that for a doubling, which has more to show."""
+SURE = 4.0
+"""Standard errors that something may be off before it counts as a change, or as hopeless."""
+PATIENCE, HOPELESS = 2.5, 0.6
 CHANGED = 0.25
-NONE = 1e-9
 NEWEST = 0.3
+"""The weight of the last window in what is known of a level: the workload drifts."""
 LIFE, LIFE_MAX, LIFE_LEAST = 16, 64, 2
 WAITS, WAITS_MOSTLY = 0.25, 0.5
 BASE_GROWTH = 1.02
+"""How fast the shortest time to first token is forgotten, each window: prompts become longer, and no queue is to blame."""
+NONE = 1e-9
 
 
 def levels(cap: int) -> list[int]:
@@ -43,25 +41,7 @@ def levels(cap: int) -> list[int]:
     return sorted({*(step for step in steps if step < cap), cap})
 
 
-@dataclass(slots=True)
-class _Known:
-    """The goodput at one level, over `windows`, and the share of a request's time that was spent in the server's queue.
-
-    To be forgotten when `until` windows have been seen.
-    """
-
-    goodput: float
-    error: float
-    until: int
-    queued: float
-    windows: int = 1
-
-    def as_good_as(self, best: _Known) -> bool:
-        """Whether it has nearly the goodput of the best, as far as their errors let anybody say."""
-        return self.goodput >= (KEEP - min(DOUBT_MOST, hypot(self.error, best.error))) * best.goodput
-
-
-def _goodput(known: _Known) -> float:
+def _goodput(known: Known) -> float:
     return known.goodput
 
 
@@ -70,9 +50,10 @@ class Gradient:
 
     It begins at 8, doubles while that brings more than 3 % and halves while that costs less, then looks between. What it
     found beside the level that is held is forgotten after 16 windows (32, 64 where trying again told nothing new) and tried
-    anew, by a quarter of a doubling. Where the goodput of the held level changes by a quarter, twice, all else is
-    forgotten at once. A window has at least as many requests as are in flight, each sent into a full pool, and more until its error is
-    below 2 %, up to three times as many and ten seconds. Nothing is learned while something else holds the pool back.
+    anew, by a quarter of a doubling; sooner and further where it was not sure. Where the goodput of the held level changes by
+    a quarter, twice, all else is forgotten at once. A window has at least as many requests as are in flight, each sent into
+    a full pool, and two seconds, and more until its error is below 2 %, up to three times as many and ten seconds. Nothing
+    is learned while something else holds the pool back.
 
     Streams tell how long they waited for their first token. That only says where to look: a server whose queue takes
     half of a request's time gets no more, and the first try below leaves the queue out. Goodput decides.
@@ -87,7 +68,7 @@ class Gradient:
         self._levels = levels(cap)
         self._at = self.held = bisect_right(self._levels, min(start, cap)) - 1
         self.limit = self._levels[self._at]
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, Known] = {}
         self._lives: dict[int, int] = {}
         self._windows = 0
         self._stride = FAR
@@ -183,14 +164,14 @@ class Gradient:
         sure = min(1.0, PRECISE_FAR / max(error, NONE))
         until = self._windows + max(LIFE_LEAST, round(sure * self._lives.get(self._at, LIFE)))
         if known is None:
-            self._known[self._at] = _Known(goodput, error, until, queued)
+            self._known[self._at] = Known(goodput, error, until, queued)
             return
         change = max(goodput, known.goodput) / max(min(goodput, known.goodput), NONE) - 1
         if self._at == self.held and change > max(CHANGED, SURE * hypot(error, known.error)):
             if not self._surprised:
                 self._surprised = True  # once may be somebody else's doing
                 return
-            self._known = {self._at: _Known(goodput, error, until, queued)}
+            self._known = {self._at: Known(goodput, error, until, queued)}
             self._lives.clear()
             self._stride, self._fell, self._surprised = FAR, goodput < known.goodput, False
             return

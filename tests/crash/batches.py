@@ -47,8 +47,8 @@ class Scene:
     """How the provider behaves, and how the job is run. `ends` is the exit code of a run that nothing disturbs."""
 
     name: str
-    orders: BatchOrders = BatchOrders()
-    faults: Faults = Faults()
+    orders: BatchOrders = field(default_factory=BatchOrders)
+    faults: Faults = field(default_factory=Faults)
     flags: dict[str, Any] = field(default_factory=dict)
     schema: bool = False
     ends: int = 0
@@ -270,4 +270,3 @@ def call_deaths(usual: Undisturbed) -> list[Crash]:
     """A death before and after every call to the provider."""
     whens: tuple[When, ...] = ("before", "after")
     return [Crash(at, when) for at in range(1, len(usual.calls) + 1) for when in whens]
-

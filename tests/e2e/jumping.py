@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 GRACES_S = ((1.0, 0.002), (10.0, 0.004), (float("inf"), 0.02))
 """What real I/O (loopback packets, threads) gets before the clock jumps, by the jump: more before a long one."""
+THREADS_S = 0.05
 
 
 class _Selector(selectors.DefaultSelector):
@@ -25,10 +26,14 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.jumped = 0.0
+        self.threads = 0
+        """Work of the loop's that threads have not ended yet: while there is any, the clock does not jump."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
+        if self.threads:
+            return super().select(min(timeout, THREADS_S))
         grace = next(grace for longest, grace in GRACES_S if timeout < longest)
         found = super().select(min(timeout, grace))
         if not found and timeout > grace:
@@ -43,6 +48,15 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return super().time() + self._idle.jumped
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        future = super().run_in_executor(executor, func, *args)
+        self._idle.threads += 1
+        future.add_done_callback(self._thread_ended)
+        return future
+
+    def _thread_ended(self, _: object) -> None:
+        self._idle.threads -= 1
 
     def jump(self, seconds: float) -> None:
         """As if the machine had slept."""

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-JOB = "".join(f'{{"custom_id": "doc-{number}", "prompt": "Sum up {number}"}}\n' for number in range(400))
+from batchllm.cli.closing import closing_lines
+
+JOB = "".join(f'{{"custom_id": "doc-{number}", "prompt": "Sum up {number}"}}\n' for number in range(100))
 SIDECAR = 'provider = "simulator"\nmodel = "simulated-1"\n\n[simulator.latency]\nmedian_s = 0.05\n'
 
 
@@ -23,12 +25,13 @@ def auto(folder: Path, *flags: str) -> tuple[subprocess.CompletedProcess[str], d
     return ended, json.loads(summary.read_text()) if summary.exists() else {}
 
 
-def test_it_finds_a_number_and_says_so(tmp_path: Path) -> None:
-    ended, summary = auto(tmp_path, "-c", "auto")
+def test_it_answers_every_line_and_names_no_number_that_it_did_not_find(tmp_path: Path) -> None:
+    ended, summary = auto(tmp_path, "-c", "auto", "--limit", "60")
     assert ended.returncode == 0
-    assert summary["request_counts"]["completed"] == 400
-    assert summary["concurrency_found"] >= 8
-    assert f"{summary['concurrency_found']} at a time, as --concurrency auto found" in ended.stderr
+    assert summary["request_counts"]["completed"] == 60
+    assert "concurrency_found" not in summary
+    assert "in flight" not in "".join(closing_lines(summary))
+    assert "  in flight 1,024 at a time, as --concurrency auto found" in closing_lines({**summary, "concurrency_found": 1024})
 
 
 def test_max_concurrency_is_its_cap(tmp_path: Path) -> None:

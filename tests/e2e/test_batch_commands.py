@@ -25,7 +25,9 @@ ENVIRONMENT = {"BATCHLLM_BATCH": "{ lines = 20, poll = 0.05, poll_most = 0.1, se
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[str]:
-    options = SimulatorOptions(seed=4, answer_words=3, ledger=str(tmp_path / "ledger.jsonl"), batches=BatchOrders(running_s=1.5))
+    options = SimulatorOptions(
+        seed=4, answer_words=3, ledger=str(tmp_path / "ledger.jsonl"), batches=BatchOrders(running_s=1.5)
+    )
     with run_in_thread(options) as hosted:
         yield hosted.base_url
 
@@ -68,7 +70,9 @@ def interrupted(command: Command, provider: str) -> None:
     assert json.loads(out)["lanes"]["batch"]["unfinished"] == 3
 
 
-def test_an_interrupt_leaves_the_batches_running_status_shows_them_and_cancel_stops_them(command: Command, provider: str) -> None:
+def test_an_interrupt_leaves_the_batches_running_status_shows_them_and_cancel_stops_them(
+    command: Command, provider: str
+) -> None:
     job(command)
     interrupted(command, provider)
     status = command("status", "outputs/job")
@@ -146,7 +150,9 @@ def test_batches_of_a_provider_that_is_gone_can_be_given_up(command: Command, pr
         (("--base-url", "http://127.0.0.1:9/v1", "--lane", "auto"), "--lane auto needs --until"),
     ],
 )
-def test_a_lane_that_cannot_work_is_refused_before_anything_is_read(command: Command, flags: tuple[str, ...], said: str) -> None:
+def test_a_lane_that_cannot_work_is_refused_before_anything_is_read(
+    command: Command, flags: tuple[str, ...], said: str
+) -> None:
     job(command, 2)
     ended = command("run", "job.jsonl", "--model", "m", "--lane", "batch", *flags, DEEPSEEK_API_KEY="sk-0123456789abcdef")
     assert ended.code == 2

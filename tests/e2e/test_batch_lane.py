@@ -51,7 +51,7 @@ def test_only_what_has_no_answer_is_sent_again(tmp_path: Path) -> None:
     )  # fmt: skip
 
     async def scenario(place: Place) -> None:
-        summary = await place()
+        summary = await place(batch={"lines": 40, "poll": 1000, "poll_most": 2000})
         assert exit_code(summary) == 0
         assert summary["request_counts"]["completed"] == 100
         again = sum(one["requests"] for one in place.events("submitting") if one["after"])

@@ -287,6 +287,15 @@ def test_files_go_when_their_time_is_over(tmp_path: Path) -> None:
             until(lambda name=name: (tmp_path / "gateway" / "files" / name).exists(), lambda there: not there)
 
 
+def test_more_batches_begin_where_a_few_do_not_fill_the_slots(held: tuple[FaultServer, Gate, Path]) -> None:
+    server, gate, folder = held
+    with house(folder, server.base_url, concurrency=8) as one:
+        made = [submit(one.client(), job("slow")).id for _ in range(7)]
+        server.wait_until(lambda: server.in_flight == 7)
+        gate.open()
+        assert {one.ended(name).status for name in made} == {"completed"}
+
+
 def test_a_live_request_goes_before_every_line_of_a_batch(held: tuple[FaultServer, Gate, Path]) -> None:
     server, gate, folder = held
     with house(folder, server.base_url, concurrency=1) as one, ThreadPoolExecutor(1) as threads:

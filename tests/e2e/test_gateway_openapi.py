@@ -28,7 +28,7 @@ CHECKS = [
 ]  # fmt: skip
 DESCRIPTION = schemathesis.openapi.from_dict(description(Gateway()))
 OPERATIONS = {operation.ok().label: operation.ok() for operation in DESCRIPTION.get_all_operations()}
-EXAMPLES, MANY = 6, 100
+EXAMPLES, MANY = 3, 100
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,9 @@ class Trial:
         self._cluster = cluster
         self._base_url = base_url
         self.job = folder / "job.jsonl"
-        self.job.write_text("".join(json.dumps({"custom_id": f"doc-{at}", "prompt": f"Tell about {at}"}) + "\n" for at in range(lines)))
+        self.job.write_text(
+            "".join(json.dumps({"custom_id": f"doc-{at}", "prompt": f"Tell about {at}"}) + "\n" for at in range(lines))
+        )
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         command = [
@@ -80,7 +82,9 @@ class Trial:
 
 @pytest.fixture
 def trial(tmp_path: Path, cluster: Nodes) -> Iterator[Trial]:
-    options = SimulatorOptions(seed=1, latency=Latency(median_s=0.2), api_key=KEY, ledger=str(tmp_path / "ledger.jsonl"), answer_words=8)
+    options = SimulatorOptions(
+        seed=1, latency=Latency(median_s=0.2), api_key=KEY, ledger=str(tmp_path / "ledger.jsonl"), answer_words=8
+    )
     with run_in_process(options) as hosted:
         yield Trial(tmp_path, cluster, 3000, hosted.base_url)
 

@@ -29,6 +29,7 @@ def test_nine_tenths_of_the_best_fixed_setting_search_included(hardware: Hardwar
     assert found.rate >= 0.9 * fixed.rate
     assert found.answered == items
     assert found.held[-1][1] <= 1.35 * best
+    assert (fixed.figures, found.figures) == ({}, {"concurrency_found": found.held[-1][1]})
 
 
 @pytest.mark.sweep

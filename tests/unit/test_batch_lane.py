@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchllm.billing import Price
-from batchllm.engines.batch_lane.application import Among, History
+from batchllm.engines.batch_lane.application import Among
+from batchllm.engines.batch_lane.files import History
 from batchllm.engines.batch_lane.mistral import hours
 from batchllm.engines.batch_lane.prices import BatchPrices
 from batchllm.engines.batch_lane.remote import Fault, Seen
@@ -250,7 +251,9 @@ def test_looks_become_rarer_up_to_the_longest_pause() -> None:
         (10_000.0, 0, 1.0, 10_000 - CANCEL_S),
     ],
 )
-def test_the_live_pool_takes_over_early_enough_to_cancel_and_to_finish(left: float, lines: int, rate: float, wait: float) -> None:
+def test_the_live_pool_takes_over_early_enough_to_cancel_and_to_finish(
+    left: float, lines: int, rate: float, wait: float
+) -> None:
     assert live_in(left, lines, LivePool(rate), cancelling=True) == pytest.approx(wait)
 
 
@@ -271,7 +274,9 @@ def test_a_window_in_hours(window: str, number: int) -> None:
 
 def test_a_spool_finds_lines_by_id_and_counts_what_it_cannot_use(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    path.write_bytes(b'{"custom_id": "a", "n": 1}\n\n{"custom_id": "b"}\nnot json\n{"custom_id": "a", "n": 2}\n{"custom_id": "\xc3\xa9"}')
+    path.write_bytes(
+        b'{"custom_id": "a", "n": 1}\n\n{"custom_id": "b"}\nnot json\n{"custom_id": "a", "n": 2}\n{"custom_id": "\xc3\xa9"}'
+    )
     spool = Spool(path)
     assert set(spool) == {"a", "b", "é"}
     assert spool.get("a") == {"custom_id": "a", "n": 1}

@@ -179,7 +179,9 @@ def plan(seed: int) -> Seen:
     draw = random.Random(seed)
     workers = draw.randint(1, 6)
     events = tuple(
-        Event(draw.uniform(0, 60), draw.choice(["die", "die", "cut", "blink"]), draw.randint(0, 9), draw.choice([3.0, 10.0, 50.0]))
+        Event(
+            draw.uniform(0, 60), draw.choice(["die", "die", "cut", "blink"]), draw.randint(0, 9), draw.choice([3.0, 10.0, 50.0])
+        )
         for _ in range(draw.randint(0, 6))
     )
     server = ServerModel(latency_s=draw.choice([0.02, 0.5, 3.0]), spread=0.3)

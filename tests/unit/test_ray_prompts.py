@@ -12,7 +12,12 @@ import pytest
 from batchllm.errors import ExitCode, JobError
 from batchllm.ray import COLUMNS, Prompts
 
-SCHEMA = {"type": "object", "properties": {"label": {"type": "string", "enum": ["a", "b"]}}, "required": ["label"], "additionalProperties": False}
+SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"type": "string", "enum": ["a", "b"]}},
+    "required": ["label"],
+    "additionalProperties": False,
+}
 
 
 def settings(base_url: str, **more: Any) -> dict[str, Any]:

@@ -31,7 +31,9 @@ def test_whole_shares_are_fair_and_nothing_is_left_that_somebody_needs(total, ne
     assert fair(total, needs, whole=True) == shares
 
 
-@given(st.floats(0, 1e4), st.dictionaries(st.integers(1, 9), st.one_of(st.just(inf), st.floats(0, 1e3)), min_size=1), st.booleans())
+@given(
+    st.floats(0, 1e4), st.dictionaries(st.integers(1, 9), st.one_of(st.just(inf), st.floats(0, 1e3)), min_size=1), st.booleans()
+)
 def test_shares_never_pass_the_whole_nor_a_need(total: float, needs: dict[int, float], whole: bool) -> None:
     shares = fair(total, needs, whole=whole)
     assert sum(shares.values()) <= total * (1 + 1e-9)
@@ -60,7 +62,9 @@ def test_of_a_rate_what_was_given_back_is_of_use_a_minute_later() -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["grant", "confirm", "release"]), st.integers(0, 12)), max_size=60))
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["grant", "confirm", "release"]), st.integers(0, 12)), max_size=60)
+)
 def test_what_workers_may_use_together_never_passes_the_whole(steps: list[tuple[int, str, int]]) -> None:
     leases, uses = Leases(whole=True), {}
     granted: dict[int, float] = {}
@@ -92,7 +96,9 @@ def test_a_budget_is_lent_out_and_what_was_taken_stays_taken() -> None:
     assert tokens.spent == 300
 
 
-@pytest.mark.parametrize(("rpm", "tpm", "largest", "with_a_share"), [(3.0, None, 0, 3), (None, 1000.0, 400, 2), (None, None, 0, 6)])
+@pytest.mark.parametrize(
+    ("rpm", "tpm", "largest", "with_a_share"), [(3.0, None, 0, 3), (None, 1000.0, 400, 2), (None, None, 0, 6)]
+)
 def test_a_worker_whose_share_would_be_less_than_one_request_takes_no_part(rpm, tpm, largest, with_a_share) -> None:
     limits = Limits(Throttle(60, 0.0, rpm=rpm, tpm=tpm), Budgets())
     limits.largest = largest

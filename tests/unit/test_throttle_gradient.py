@@ -11,8 +11,8 @@ import pytest
 
 from batchllm.errors import ErrorCode
 from batchllm.throttle import Throttle
-from batchllm.throttle.goodput import Window, work_of
-from batchllm.throttle.gradient import KEEP, RAMP, START, Gradient, levels
+from batchllm.throttle.goodput import KEEP, Window, work_of
+from batchllm.throttle.gradient import RAMP, START, Gradient, levels
 from batchllm.types import Kind, Verdict
 
 Total = Callable[[int], float]

@@ -11,6 +11,7 @@ import pytest
 from batchllm.errors import ErrorCode
 from batchllm.journal.index import JobIndex
 from batchllm.journal.soundness import failure_flaw, result_flaw
+from batchllm.sample import Sample
 from batchllm.strictjson import loads
 from batchllm.twins import Repeats, Twins, duplicate, repeatable
 from batchllm.types import Extras, Request
@@ -142,3 +143,9 @@ def test_a_record_without_an_attempt_must_name_the_line_that_was_sent(attempts: 
     written = loads(duplicate(ANSWERED, request(2), "a").to_json())
     written["batchllm"] |= {"attempts": attempts, "duplicate_of": of}
     assert result_flaw(written) is not None
+
+
+def test_a_duplicate_foretells_nothing_of_what_lines_that_are_sent_cost() -> None:
+    sample = Sample()
+    sample.add(duplicate(ANSWERED, request(2), "a").facts, ok=True)
+    assert (sample.lines, sample.cost.count, sample.tokens.count) == (1, 0, 0)

@@ -10,22 +10,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 from batchllm.billing import cost_usd
+from batchllm.engines.batch_lane.files import AGAIN, ERROR, OUTPUT, BatchFiles, History
 from batchllm.engines.batch_lane.patience import Patience, Stopped
 from batchllm.engines.batch_lane.prices import BatchPrices
-from batchllm.engines.batch_lane.remote import BatchApi, RemoteError, Seen
+from batchllm.engines.batch_lane.remote import RemoteError, Seen
 from batchllm.engines.batch_lane.returns import MISSING, Returned, rejected, returned
 from batchllm.engines.batch_lane.sheets import in_a_batch, line_id, read_ids
 from batchllm.engines.batch_lane.spool import Spool, TornError
 from batchllm.engines.engine import Means
 from batchllm.errors import ErrorCode, JobError
 from batchllm.item import Item
-from batchllm.journal.batches import FOLDER, BatchState
+from batchllm.journal.batches import BatchState
 from batchllm.journal.journal import ATTEMPTS
 from batchllm.journal.replay import records
 from batchllm.journal.storage import whole_file
@@ -33,8 +32,6 @@ from batchllm.route import Route
 from batchllm.steps import Again, Done, Halt, Step
 from batchllm.strictjson import dumps
 from batchllm.types import Json, Kind, Request, Verdict
-
-OUTPUT, ERROR, AGAIN = "output.jsonl", "error.jsonl", "again.jsonl"
 
 
 @dataclass(slots=True)
@@ -72,15 +69,11 @@ class Application:
 
     means: Means
     route: Route
-    api: BatchApi
+    files: BatchFiles
     patience: Patience
     job: str
     noted: dict[str, set[int]] = field(default_factory=dict)
     failed: dict[str, set[int]] = field(default_factory=dict)
-
-    @property
-    def _place(self) -> Path:
-        return self.means.folder / FOLDER
 
     def read_notes(self, tags: frozenset[str]) -> None:
         """Which lines have a note or a failed record from one of these batches already. Blocking."""
@@ -93,50 +86,20 @@ class Application:
             if tag in tags and isinstance(line, int):
                 (self.noted if record is None else self.failed).setdefault(str(tag), set()).add(line)
 
-    # -- fetching --------------------------------------------------------------------------------------------------
-
-    async def fetch(self, state: BatchState, seen: Seen) -> None:
-        """The batch's files, each whole or not at all. Raises `RemoteError`."""
-        for file_id, kind in ((seen.output_file_id, OUTPUT), (seen.error_file_id, ERROR)):
-            path = self._path(state, kind)
-            if file_id is not None and not path.exists():
-                await self.patience.ask(lambda file_id=file_id, path=path: self._download(file_id, path))  # type: ignore[misc]
-
-    async def _download(self, file_id: str, path: Path) -> None:
-        expected = await self.api.size(file_id)
-        writing = whole_file(self.means.storage, path)
-        take = await asyncio.to_thread(writing.__enter__)
-        try:
-            count = await self.api.download(file_id, take)
-            if expected is not None and count != expected:
-                text = f"{count:,} of {expected:,} bytes of file {file_id} came through"
-                raise RemoteError(Verdict(Kind.MAYBE_PAID, ErrorCode.BAD_RESPONSE, text))
-        except BaseException as error:
-            if not writing.__exit__(type(error), error, error.__traceback__):
-                raise
-        else:
-            await asyncio.to_thread(writing.__exit__, None, None, None)
-
-    def _path(self, state: BatchState, kind: str) -> Path:
-        return self._place / f"{state.tag}.{kind}"
-
-    def _spools(self, state: BatchState) -> AbstractAsyncContextManager[list[Spool]]:
-        """The batch's own files, those that there are."""
-        return _opened([self._path(state, kind) for kind in (OUTPUT, ERROR)], "custom_id")
-
     # -- judging ---------------------------------------------------------------------------------------------------
 
     async def apply(self, state: BatchState, seen: Seen) -> Outcome:
-        """Records, notes and follow-ups of every line. Raises `Stopped`, and `RemoteError` for a file that is torn."""
+        """Fetch the files; records, notes and follow-ups of every line. Raises `Stopped`, and `RemoteError`."""
+        await self.files.fetch(state, seen)
         ids = await asyncio.to_thread(read_ids, self.means.folder, state.tag)
         bad = {ids[one.line - 1]: rejected(one) for one in seen.faults if one.line is not None and 0 < one.line <= len(ids)}
         outcome = Outcome()
-        async with self._history(state) as before:
+        async with self.files.histories(state) as before:
             try:
-                async with self._spools(state) as spools:
+                async with self.files.answers(state) as spools:
                     await self._judge(state, seen, frozenset(ids), spools, bad, History(before), outcome)
             except TornError as torn:
-                self._remove(state, OUTPUT, ERROR)
+                self.files.remove(state, OUTPUT, ERROR)
                 verdict = Verdict(Kind.MAYBE_PAID, ErrorCode.BAD_RESPONSE, f"{torn}; it is fetched again by the next run")
                 raise RemoteError(verdict) from None
         return outcome
@@ -146,7 +109,7 @@ class Application:
         history: History, outcome: Outcome,
     ) -> None:  # fmt: skip
         latency_s = max(0.0, time.time() - datetime.fromisoformat(state.submitted["at"]).timestamp())
-        writing = whole_file(self.means.storage, self._path(state, AGAIN))
+        writing = whole_file(self.means.storage, self.files.path(state.tag, AGAIN))
         put = await asyncio.to_thread(writing.__enter__)
         try:
             async for request in self._requests(state, ids):
@@ -180,7 +143,7 @@ class Application:
             # What has failed in a way that may pass is asked anew: its record has used up the replies before.
             outcome.never_begun += came is None
             outcome.again += 1
-            put(_follow_up(request, before if came is None else []))
+            put(self._follow_up(request, before if came is None else []))
             return
         outcome.missing += came is MISSING
         item = self.item(request, before)
@@ -198,7 +161,7 @@ class Application:
         if isinstance(step, Halt):
             self._may_end(item, step, now, outcome)
         outcome.again += 1
-        put(_follow_up(request, [*before, came]))
+        put(self._follow_up(request, [*before, came]))
 
     def item(self, request: Request, before: list[Returned]) -> Item:
         """The line as it stands after the replies it has had: they are judged once more, which changes nothing else."""
@@ -207,6 +170,10 @@ class Application:
         for one in before:
             one.judged(item, now, 0.0)
         return item
+
+    def _follow_up(self, request: Request, replies: list[Returned]) -> bytes:
+        line = {"id": line_id(request), "line": request.line, "replies": [one.as_json() for one in replies]}
+        return self.route.redactor.bytes(dumps(line)) + b"\n"
 
     def _charge(self, item: Item, step: Step, outcome: Outcome) -> None:
         last, body = item.last, item.body
@@ -225,58 +192,17 @@ class Application:
         ending = self.means.endings.after(step, item, self.means.throttle, now)
         outcome.ending = outcome.ending or ending
 
+    def tidy(self, state: BatchState, outcome: Outcome) -> None:
+        """Remove what an applied batch needs no more; of a job that has changed, answers may have found no line: they stay."""
+        if state.submitted.get("job") == self.job:
+            self.files.remove(state, OUTPUT, ERROR)
+        if not outcome.again:
+            self.files.remove(state, AGAIN)
+
     def _assumed(self, request: Request) -> float | None:
         prices = self.route.prices
         assert isinstance(prices, BatchPrices)
         return prices.assumed(request.body.get("model", ""))
-
-    # -- what follows ----------------------------------------------------------------------------------------------
-
-    def _history(self, state: BatchState) -> AbstractAsyncContextManager[list[Spool]]:
-        """The replies that the batch's lines have had in the batches it follows."""
-        return _opened([self._place / f"{tag}.{AGAIN}" for tag in state.submitted.get("after") or ()], "id")
-
-    @asynccontextmanager
-    async def follow_ups(self, state: BatchState) -> AsyncIterator[tuple[frozenset[str], History]]:
-        """The lines that are to be sent again after this batch, and the replies each has had."""
-        async with _opened([self._path(state, AGAIN)], "id") as spools:
-            yield frozenset(known for spool in spools for known in spool), History(spools)
-
-    def tidy(self, state: BatchState, outcome: Outcome) -> None:
-        """Remove what an applied batch needs no more; of a job that has changed, answers may have found no line: they stay."""
-        if state.submitted.get("job") == self.job:
-            self._remove(state, OUTPUT, ERROR)
-        if not outcome.again:
-            self._remove(state, AGAIN)
-
-    def _remove(self, state: BatchState, *kinds: str) -> None:
-        for kind in kinds:
-            with suppress(OSError):
-                self.means.storage.unlink(self._path(state, kind))
-
-
-@asynccontextmanager
-async def _opened(paths: list[Path], name: str) -> AsyncIterator[list[Spool]]:
-    """The files that there are, indexed in a thread."""
-    with ExitStack() as stack:
-        spools = []
-        for path in paths:
-            if path.exists():
-                spools.append(await asyncio.to_thread(Spool, path, name))
-                stack.callback(spools[-1].close)
-        yield spools
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """The replies that lines have had before, by id."""
-
-    spools: list[Spool]
-
-    def of(self, known: str) -> list[Returned]:
-        """The longest of what there is: a line that was sent again twice stands among the follow-ups of two batches."""
-        found = [one.get("replies") or () for spool in self.spools if (one := spool.get(known)) is not None]
-        return [Returned.from_json(one) for one in max(found, key=len, default=())]
 
 
 class Among:
@@ -308,11 +234,6 @@ def _came(known: str, seen: Seen, spools: list[Spool], bad: dict[str, Returned])
         if line is not None:
             return returned(line)
     return MISSING if seen.status == "completed" or seen.error_file_id is not None else None
-
-
-def _follow_up(request: Request, replies: list[Returned]) -> bytes:
-    line = {"id": line_id(request), "line": request.line, "replies": [one.as_json() for one in replies]}
-    return dumps(line) + b"\n"
 
 
 def marked(step: Step, tag: str, assumed: float | None) -> Step:

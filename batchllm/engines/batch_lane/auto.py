@@ -71,7 +71,7 @@ class Lanes:
 
     def figures(self) -> Json:
         """What each lane answered, and what it cost."""
-        lanes = self._batch.figures()
+        lanes: Json = {"lanes": self._batch.figures().get("lanes", {})}
         lanes["lanes"]["live"] = self._count.facts(self._loop.time())
         return lanes
 

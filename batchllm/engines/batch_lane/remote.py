@@ -1,11 +1,12 @@
 """A provider's Files and Batches through the official client: one call each, no retry, no redirect, the key to one host only.
 
-    RemoteError   a call that failed, as a `Verdict`: the same classes as for live requests
+RemoteError   a call that failed, as a `Verdict`: the same classes as for live requests
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -131,8 +132,8 @@ class OpenAIBatches:
         await self.client.close()
 
     async def upload(self, path: Path) -> str:
-        size = path.stat().st_size
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             made = await self.asked(self.client.files.create(file=(path.name, file), purpose="batch"), size)
         return str(made.id)
 

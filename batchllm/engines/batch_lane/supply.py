@@ -61,7 +61,7 @@ class Supply:
             await self._following.aclose()
 
     async def _follow_ups(self, state: BatchState) -> AsyncGenerator[tuple[Item, str], None]:
-        async with self._application.follow_ups(state) as (ids, history):
+        async with self._application.files.follow_ups(state) as (ids, history):
             wanted = ids - self.sent_already.get(state.tag, set())
             async for batch in self._application.read(state, wanted):
                 for request in batch:

@@ -8,6 +8,12 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
+from pickle import (
+    HIGHEST_PROTOCOL,
+    loads,
+)
+from pickle import dumps as pickled
 from typing import Any
 
 import ray
@@ -18,6 +24,7 @@ from batchllm.engines.ray_pool.wire import Hello, Kit, Order, Report
 from batchllm.engines.ray_pool.worker import Worker
 from batchllm.errors import ExitCode, JobError
 
+dumps = partial(pickled, protocol=HIGHEST_PROTOCOL)
 CPUS = 1
 """What a worker reserves of its node; it uses one core at most."""
 REACHED_S = 10.0
@@ -35,9 +42,9 @@ class Actor:
         self._worker = Worker()
         return await self._worker.begin(kit, secrets)
 
-    async def exchange(self, order: Order) -> Report:
+    async def exchange(self, order: bytes) -> bytes:
         assert self._worker is not None
-        return await self._worker.exchange(order)
+        return dumps(await self._worker.exchange(loads(order)))  # noqa: S301
 
     async def tell(self, order: Order) -> None:
         assert self._worker is not None
@@ -56,7 +63,8 @@ class RayHand:
         return told
 
     async def exchange(self, order: Order) -> Report:
-        told: Report = await _answer(self._actor.exchange.remote(order))
+        # As bytes: Ray looks at each part of anything else, which costs several times the pickling.
+        told: Report = loads(await _answer(self._actor.exchange.remote(dumps(order))))  # noqa: S301
         return told
 
     async def tell(self, order: Order) -> None:

@@ -83,14 +83,14 @@ class Custody:
         extras = request.extras or Extras()
         (held.line,) = unit_of(replace(request, extras=replace(extras, begun=(*extras.begun, note))))
 
-    def lost(self, worker: int) -> Loss:
-        """The worker is gone: what it had waits for others, lines that outlived too many workers excepted."""
+    def lost(self, worker: int, *, blamed: bool = True) -> Loss:
+        """The worker is gone: what it had waits for others. Lines that too many workers were lost with are `blamed` for it."""
         mine = [held for held in self._held.values() if held.worker == worker]
         self._counts.pop(worker, None)
         leaders = {held.unit for held in mine if held.begun}
         begun = [held for held in mine if held.unit in leaders]
         given_up = []
-        for held in begun:
+        for held in begun if blamed else ():
             held.losses += 1
             if held.losses >= MAX_LOSSES:
                 given_up.append(held.line)

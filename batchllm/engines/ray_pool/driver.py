@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
-from dataclasses import replace
-from math import inf
 from typing import Any
 
-from batchllm import __version__
 from batchllm.billing import Charge
 from batchllm.engines.engine import Means
 from batchllm.engines.feed import Feeder
@@ -23,32 +19,23 @@ from batchllm.engines.ray_pool.desk import Desk, Place
 from batchllm.engines.ray_pool.hands import BlinkError, Crew, Hand, LostError
 from batchllm.engines.ray_pool.intake import Intake
 from batchllm.engines.ray_pool.limits import Limits
+from batchllm.engines.ray_pool.orders import WAIT_S, Orders
 from batchllm.engines.ray_pool.slowing import scaled
-from batchllm.engines.ray_pool.supply import Supply
-from batchllm.engines.ray_pool.wire import Ended, Hello, Kit, Order, Report, Share, Slowdown, Unit, request_of, size_of
+from batchllm.engines.ray_pool.supply import Begun, Supply
+from batchllm.engines.ray_pool.talking import SilentError, answer, tell, unfit
+from batchllm.engines.ray_pool.wire import Ended, Kit, Order, Report, Slowdown
 from batchllm.errors import ExitCode, JobError
-from batchllm.item import Item
 from batchllm.steps import Done
 from batchllm.throttle import Throttle
 from batchllm.throttle.limiter import START
-from batchllm.types import Json, Request
+from batchllm.types import Json
 
-NOTHING = Charge("no")
-WAIT_S = 1.0
-HUNGRY_S = 0.05
-"""How long a report may wait for something to tell; less where a worker has room and there was no line for it."""
-LOST_S = 30.0
-"""Without a report for so long a worker counts as lost; it has begun nothing new for half of that (`worker.UNHEARD_S`)."""
-BLINK_S = 0.5
+NO_ITEM = losses.answered(losses.light(0), Charge("no"))
 START_S = 120.0
 STARTS = 3
 """Workers that may fail to start, one after the other with none at work, before the run ends."""
 BACKOFF_MAX_S = 30.0
 ABORT_S = 4.0
-AHEAD = 1.25
-AHEAD_LEAST = 4
-"""Lines a worker has, for each request it may have in flight, so that it need not wait for the next order."""
-ORDER_BYTES = 4 << 20
 
 
 class RayPool:
@@ -117,14 +104,17 @@ class RayPool:
         first = await feeder.next()
         if first is None:
             return
-        self._supply = Supply(_Begun(first, feeder), self._custody, 2 * self.throttle.limiter.cap)
+        self._supply = Supply(Begun(first, feeder), self._custody, 2 * self.throttle.limiter.cap)
+        self._orders = Orders(self._means.route, self._supply, self._custody, self._limits, self._desks)
         size = await self._crew.open(self._means.settings.workers)
         self._places += [Place(number) for number in range(1, size + 1)]
         self._start = -(-START // size)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 running = [self._tasks.create_task(self._fetch(), name="fetch")]
-                running += [self._tasks.create_task(self._serve(place), name=f"worker-{place.number}") for place in self._places]
+                running += [
+                    self._tasks.create_task(self._serve(place), name=f"worker-{place.number}") for place in self._places
+                ]
                 await self._over.wait()
                 for task in (*running, *self._beside):
                     task.cancel()
@@ -132,6 +122,7 @@ class RayPool:
             for desk in self._desks.values():
                 if desk.hand is not None:
                     desk.hand.dismiss()
+            self._desks.clear()
             await self._crew.close()
 
     async def _fetch(self) -> None:
@@ -178,22 +169,11 @@ class RayPool:
         except TimeoutError:
             raise LostError(f"the cluster had no room for it within {START_S:.0f} s") from None
         desk.place.node, desk.place.started = hello.node, desk.place.started + 1
-        problem = self._unfit(hello)
+        problem = unfit(hello, self._means.route.settings_digest)
         if problem is not None:
             self.stop(problem)
+            raise LostError(str(problem))
         desk.begun = True
-
-    def _unfit(self, hello: Hello) -> JobError | None:
-        if hello.error is not None:
-            return hello.error.error
-        if hello.version != __version__:
-            return JobError(
-                ExitCode.USAGE,
-                f"{hello.node} has batchllm {hello.version}, this is {__version__}: install the same version on every node",
-            )
-        if hello.settings_digest != self._means.route.settings_digest:
-            return JobError(ExitCode.USAGE, f"on {hello.node} the settings come to other requests than here: are its files the same?")
-        return None
 
     # -- a worker's conversation -------------------------------------------------------------------------------------
 
@@ -202,73 +182,19 @@ class RayPool:
 
         Raises `LostError`.
         """
+        hand = desk.hand
+        assert hand is not None
         while True:
-            report = await self._answer(desk, self._next_order(desk))
+            order = self._orders.next(desk, self._loop.time(), stop=self._stopping, abort=self._aborting)
+            try:
+                report = await answer(hand, order)
+            except SilentError as silent:
+                desk.belated = True
+                self._start_beside(self._belated(desk, hand, silent.asking))
+                raise
             await self._take(desk, report)
             if report.ended is not None:
                 return self._after(desk, report, report.ended)
-
-    def _next_order(self, desk: Desk) -> Order:
-        now = self._loop.time()
-        desk.share = share = self._limits.share(desk.number, self._needs(now), now)
-        units, hungry = ((), False) if self._stopping else self._units(desk, share)
-        slow, desk.slow = desk.slow, None
-        forget, desk.forget = tuple(desk.forget), []
-        desk.order += 1
-        return Order(
-            desk.order, desk.taken, share, units, forget, slow, HUNGRY_S if hungry else WAIT_S, self._stopping, self._aborting
-        )
-
-    def _needs(self, now: float) -> dict[int, float]:
-        """Lines each worker could have in flight; without bound while there are lines that nobody has."""
-        desks = [desk for desk in self._desks.values() if desk.expected(now)]
-        if self._supply.more:
-            return dict.fromkeys((desk.number for desk in desks), inf)
-        return {desk.number: float(self._custody.count(desk.number)) for desk in desks}
-
-    def _units(self, desk: Desk, share: Share) -> tuple[tuple[Unit, ...], bool]:
-        """What goes to the worker now, and whether it has room for more than there is."""
-        room = int(share.cap * AHEAD) + AHEAD_LEAST - self._custody.count(desk.number) if share.cap else 0
-        units: list[Unit] = []
-        size = 0
-        while room > 0 and size < ORDER_BYTES:
-            unit = self._supply.next()
-            if unit is None:
-                return tuple(units), self._supply.more
-            if self._limits.counts_tokens and not self._limits.fits(share, self._tokens(unit)):
-                self._supply.put_back(unit)
-                break
-            self._custody.hand(desk.number, unit)
-            units.append(unit)
-            room -= len(unit)
-            size += size_of(unit)
-        return tuple(units), False
-
-    def _tokens(self, unit: Unit) -> float:
-        route = self._means.route
-        return sum(Item(route, replace(request_of(line), extras=None)).token_estimate() for line in unit)
-
-    async def _answer(self, desk: Desk, order: Order) -> Report:
-        """The report to this order. An order that may not have come through is sent again, and counts once."""
-        hand = desk.hand
-        assert hand is not None
-        deadline = self._loop.time() + LOST_S
-        while True:
-            asking = self._loop.create_task(hand.exchange(order))
-            try:
-                await asyncio.wait({asking}, timeout=deadline - self._loop.time())
-                if not asking.done():
-                    desk.belated = True
-                    self._start_beside(self._belated(desk, hand, asking))
-                    raise LostError(f"it said nothing for {LOST_S:.0f} s")
-                return asking.result()
-            except asyncio.CancelledError:
-                asking.cancel()
-                raise
-            except BlinkError as blink:
-                if self._loop.time() >= deadline - BLINK_S:
-                    raise LostError(str(blink)) from None
-                await asyncio.sleep(BLINK_S)
 
     async def _belated(self, desk: Desk, hand: Hand, asking: asyncio.Task[Report]) -> None:
         """What a worker that was given up still tells: it was paid for. It begins nothing new."""
@@ -278,7 +204,9 @@ class RayPool:
                 await self._take(desk, report)
                 if report.ended is not None:
                     return
-                asking = self._loop.create_task(hand.exchange(Order(desk.order, desk.taken, desk.share, wait_s=WAIT_S, stop=True)))
+                asking = self._loop.create_task(
+                    hand.exchange(Order(desk.order, desk.taken, desk.share, wait_s=WAIT_S, stop=True))
+                )
         except (LostError, BlinkError):
             return
         finally:
@@ -287,7 +215,7 @@ class RayPool:
 
     def _tell(self, desk: Desk) -> None:
         if desk.begun and desk.hand is not None:
-            self._start_beside(_told(desk.hand, desk.word(stop=self._stopping, abort=self._aborting)))
+            self._start_beside(tell(desk.hand, desk.word(stop=self._stopping, abort=self._aborting)))
 
     def _start_beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks.create_task(work)
@@ -299,7 +227,7 @@ class RayPool:
         if self._stopping:
             return False
         if ended.unheard:
-            raise LostError("it was cut off")
+            return True
         error = ended.error
         if error is None:
             raise LostError("its pool ended by itself")
@@ -325,17 +253,19 @@ class RayPool:
             self._show()
         if report.slow is not None:
             self._slow_others(desk, report.slow)
-        for step in steps:
-            await self._conclude(step)
+        self._judge(steps)
+        if self._means.outlet.deliver is not None:
+            for step in steps:
+                await self._means.outlet.deliver(step)
         self._check()
 
-    async def _conclude(self, step: Done) -> None:
-        one = losses.answered(losses.light(step.record.line), NOTHING)
-        ending = self._means.endings.after(step, one, self.throttle, self._loop.time())
-        if ending is not None and not self._stopping:
-            self.stop(ending)
-        if self._means.outlet.deliver is not None:
-            await self._means.outlet.deliver(step)
+    def _judge(self, steps: list[Done]) -> None:
+        """Whether lines are refused alike from the first one on: no worker sees enough of them to tell."""
+        endings, now = self._means.endings, self._loop.time()
+        for step in steps:
+            ending = endings.after(step, NO_ITEM, self.throttle, now)
+            if ending is not None and not self._stopping:
+                self.stop(ending)
 
     def _slow_others(self, desk: Desk, slow: Slowdown) -> None:
         """A refusal met by one worker slows all."""
@@ -369,26 +299,6 @@ class RayPool:
 
     def _check(self) -> None:
         """Whether all is done, or as much as there will be."""
-        if self._stopping:
-            ended = not self._anybody()
-        else:
-            ended = not self._supply.more and not len(self._custody)
-        if ended:
+        done = not self._stopping and not self._supply.more and not len(self._custody)
+        if done or (self._stopping and not self._anybody()):
             self._over.set()
-
-
-class _Begun:
-    """A feeder whose first request was taken already."""
-
-    def __init__(self, first: Request | tuple[Request, ...], rest: Feeder) -> None:
-        self._first: Request | tuple[Request, ...] | None = first
-        self._rest = rest
-
-    async def next(self) -> Request | tuple[Request, ...] | None:
-        first, self._first = self._first, None
-        return first if first is not None else await self._rest.next()
-
-
-async def _told(hand: Hand, word: Order) -> None:
-    with suppress(LostError, BlinkError):  # the exchange under way tells the same
-        await hand.tell(word)

@@ -100,11 +100,13 @@ class Intake:
             self._limits.took(desk.number, *took(charge))
             self._outlet.note(note, losses.answered(losses.light(line[NUMBER], line[CUSTOM_ID]), charge))
         for line in loss.given_up:
-            self._outlet.done(losses.given_up(line, self._route), losses.answered(losses.light(line[NUMBER], line[CUSTOM_ID]), UNBILLED))
+            self._outlet.done(
+                losses.given_up(line, self._route), losses.answered(losses.light(line[NUMBER], line[CUSTOM_ID]), UNBILLED)
+            )
 
     def returned(self, desk: Desk) -> None:
         """The worker leaves with nothing in flight: its lines wait for others."""
-        loss = self._custody.lost(desk.number)
+        loss = self._custody.lost(desk.number, blamed=False)
         self.lines_handed_again += len(loss.begun) + loss.unbegun
 
     def figures(self) -> Json:

@@ -9,6 +9,7 @@ from batchllm.engines.feed import Feeder
 from batchllm.engines.ray_pool.custody import Custody
 from batchllm.engines.ray_pool.wire import Unit, size_of, unit_of
 from batchllm.errors import JobError
+from batchllm.types import Request
 
 READY = 512
 READY_BYTES = 16 << 20
@@ -64,3 +65,15 @@ class Supply:
         """Nothing is handed over any more."""
         self._ready.clear()
         self._bytes = 0
+
+
+class Begun:
+    """A feeder whose first request was taken already."""
+
+    def __init__(self, first: Request | tuple[Request, ...], rest: Feeder) -> None:
+        self._first: Request | tuple[Request, ...] | None = first
+        self._rest = rest
+
+    async def next(self) -> Request | tuple[Request, ...] | None:
+        first, self._first = self._first, None
+        return first if first is not None else await self._rest.next()

@@ -27,7 +27,6 @@ Outcome = tuple[int, Any]
 BEGUN, DONE, NOTE = range(3)
 
 
-
 def _row(kind: type) -> Callable[[Any], tuple[Any, ...]]:
     """All fields of a value in order, whatever they are called next year."""
     return attrgetter(*(one.name for one in fields(kind)))
@@ -83,7 +82,13 @@ def done_out(step: Done, item: Asked) -> tuple[Any, ...]:
 def done_in(sent: tuple[Any, ...]) -> tuple[tuple[Record, ...], Verdict | None, Charge, object]:
     """The same on the other side: records, verdict, charge, and the model that was asked."""
     records, verdict, charge, model = sent
-    return tuple(map(_record_in, records)), None if verdict is None else Verdict(*verdict), _charge_in(charge), model
+    billed = _charge_in(charge)
+    return (
+        tuple(_record_in(row, billed.usage) for row in records),
+        None if verdict is None else Verdict(*verdict),
+        billed,
+        model,
+    )
 
 
 def _record_out(record: Record) -> tuple[Any, ...]:
@@ -91,9 +96,11 @@ def _record_out(record: Record) -> tuple[Any, ...]:
     return (*row[:_RECORD_USAGE], _usage(record.usage), *row[_RECORD_USAGE + 1 :])
 
 
-def _record_in(row: tuple[Any, ...]) -> Record:
+def _record_in(row: tuple[Any, ...], likely: Usage | None) -> Record:
+    """A line that was asked once has used what its last request did: one value for both."""
     values = list(row)
-    values[_RECORD_USAGE] = Usage(*values[_RECORD_USAGE])
+    used = values[_RECORD_USAGE]
+    values[_RECORD_USAGE] = likely if likely is not None and _usage(likely) == used else Usage(*used)
     return Record(*values)
 
 
@@ -204,7 +211,8 @@ class Hello:
 class Kit:
     """What a worker makes its pool of. `recipe`, called with `secrets`, gives the route and a closed transport.
 
-    `start` is how many requests it may have in flight at first; `auto`: how many are worth it is found out. The secrets travel in an argument of their own.
+    `start` is how many requests it may have in flight at first; `auto`: how many are worth it is found out. The secrets travel in
+    an argument of their own.
     """
 
     recipe: Recipe

@@ -161,7 +161,9 @@ class Worker:
     def _start(self, share: Share) -> None:
         now = self._loop.time()
         self._limits = (share.cap, share.rpm, share.tpm)
-        self._throttle = Throttle(share.cap, now, rpm=_rate(share.rpm), tpm=_rate(share.tpm), start=self._kit.start, auto=self._kit.auto)
+        self._throttle = Throttle(
+            share.cap, now, rpm=_rate(share.rpm), tpm=_rate(share.tpm), start=self._kit.start, auto=self._kit.auto
+        )
         self._throttle.held = share.held
         self._lesson = Lesson(self._throttle)
         self._budgets = Budgets(

@@ -136,7 +136,8 @@ def test_one_who_is_cancelled_gives_the_slot_to_the_next() -> None:
         await settled()
         now = asyncio.get_running_loop().time()
         line.house.throttle.succeeded(now, now)
-        line.doors.pop("in flight").leave()  # `leaving` is let in
+        line.doors.pop("in flight").leave()
+        line.house.wake()  # `leaving` is let in
         leaving.cancel()  # before it could see it
         await settled()
         assert staying.done()

@@ -9,6 +9,7 @@ import pytest
 
 import batchllm.simulator as simulator
 from batchllm.simulator.arguments import add_arguments, options_from
+from batchllm.simulator.batch_orders import BatchOrders
 from batchllm.simulator.faults import Faults
 from batchllm.simulator.latency import Latency
 from batchllm.simulator.limits import Limits
@@ -47,6 +48,12 @@ def test_flags_become_options() -> None:
         "hang=0.02",
         "--max-in-flight",
         "4",
+        "--batch",
+        "running_s=60",
+        "--batch",
+        "wrong_counts=true",
+        "--batch",
+        "queued_tokens=500",
     )
     assert options == SimulatorOptions(
         seed=7,
@@ -55,6 +62,7 @@ def test_flags_become_options() -> None:
         limits=Limits(rpm=60, max_in_flight=4),
         latency=Latency(0.5, 0.3),
         faults=Faults(rate_limit=0.1, hang=0.02),
+        batches=BatchOrders(running_s=60.0, wrong_counts=True, queued_tokens=500),
     )
 
 
@@ -115,3 +123,17 @@ def test_the_package_offers_what_it_lists() -> None:
         assert getattr(simulator, name) is not None
     with pytest.raises(AttributeError):
         _ = simulator.nonsense
+
+
+@pytest.mark.parametrize("order", ["running=60", "running_s=soon", "wrong_counts=1", "max_lines=1.5"])
+def test_an_order_for_batches_that_cannot_be_understood_is_refused(order: str) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--batch", order)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"missing": 1.5}, {"missing": 0.6, "status_zero": 0.6}, {"running_s": -1}, {"expires": 0.7, "fails": 0.7}]
+)
+def test_orders_for_batches_that_cannot_be_carried_out_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="batches"):
+        BatchOrders(**wrong)  # type: ignore[arg-type]
