@@ -66,16 +66,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "done before write",
-        "pipeline.py", "self._journal.result(record.to_json())",
-        "asyncio.get_running_loop().call_soon(self._journal.result, record.to_json())",
+        "pipeline.py", "self._opened.journal.result(record.to_json())",
+        "asyncio.get_running_loop().call_soon(self._opened.journal.result, record.to_json())",
         "tests/e2e/test_storage_rows.py::test_an_answer_is_on_the_disk_before_the_next_is_asked_for_s19", f"{KILLS}[plain]",
     ),
     Mutant(
         "unshielded store",
         (
-            Edit("engines", "await asyncio.shield(work)", "await work"),
+            Edit("engines/local.py", "await asyncio.shield(work)", "await work"),
             Edit(
-                "engines", "        self._safe(item, step)\n        self._learn(",
+                "engines/exchange.py", "        self._safe(item, step)\n        self._learn(",
                 "        await asyncio.sleep(0)\n        self._safe(item, step)\n        self._learn(",
             ),
         ),
@@ -136,8 +136,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "wall clock",
-        "engines", "            step = item.failed(error, now,",
-        "            step = item.failed(error, __import__('time').time(),",
+        "engines", "            came = item.failed(error, now,",
+        "            came = item.failed(error, __import__('time').time(),",
         "tests/crash/test_stateful.py::test_a_line_that_repeats_another_is_asked_all_the_same",
     ),
     _mutant(
