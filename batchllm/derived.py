@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import orjson
 
 from batchllm.journal.compaction import compact
 from batchllm.journal.errors_file import write_errors
 from batchllm.journal.index import State
-from batchllm.journal.storage import write_whole
+from batchllm.journal.storage import Storage, write_whole
 from batchllm.opening import Opened
 from batchllm.parts import Parts
 from batchllm.sinks.ordered import write_ordered
@@ -28,7 +30,12 @@ def write_derived(parts: Parts, opened: Opened, summary: Json) -> None:
     write_errors(parts.storage, parts.folder, index, bad)
     if parts.settings.ordered:
         write_ordered(parts.storage, parts.folder, index)
-    write_whole(parts.storage, parts.folder / "summary.json", _indented(summary))
+    write_summary(parts.storage, parts.folder, summary)
+
+
+def write_summary(storage: Storage, folder: Path, summary: Json) -> None:
+    """Raises `OSError`."""
+    write_whole(storage, folder / "summary.json", _indented(summary))
 
 
 def _indented(value: Json) -> bytes:

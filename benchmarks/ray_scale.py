@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batchllm.engines.ray_pool.outbox import LINGER_MOST_S
 from benchmarks.ledger_server import DIGEST
 from benchmarks.make_job import Shape, write_job
 from benchmarks.processes import ROOT, Cost, environment
@@ -29,6 +30,9 @@ from tests.ray_nodes import Nodes, kill, nodes
 
 WARM = 4_000
 CPU_US = 60.0
+CALL_US = 500.0
+"""What a call to a worker costs the driver, measured apart: an empty one takes nearly as long as one with fifty lines."""
+SLOTS, REQUEST_S = 64, 10.0
 GROWTH = 1.15
 """The most that the driver's memory may grow between a tenth of the job and its end, beside what the index takes."""
 Death = Callable[[], None]
@@ -79,12 +83,14 @@ class Scale:
 
     def rows(self) -> list[str]:
         peak, rate = self.long.cost.peak / 2**20, self.lines / self.long.cost.wall_s
-        feeds = 1e6 / self.cpu_us
+        lines_s, calls_s = SLOTS / REQUEST_S, 1 / (REQUEST_S / SLOTS + LINGER_MOST_S)
+        workers = 1e6 / (lines_s * self.cpu_us + calls_s * CALL_US)
         return [
             f"{self.records:,} of {self.lines:,} lines have exactly one record; {self.repeats} were asked twice (bound {self.bound})",
             f"driver: {self.cpu_us:.1f} µs of CPU a line; {peak:.0f} MiB at the peak, {self.growth:.3f} of that at a tenth of the job",
             f"{rate:,.0f} lines a second here, with workers, endpoint and cluster on the same {os.cpu_count()} cores",
-            f"on paper one core of a driver feeds {feeds:,.0f} lines a second: {feeds * 10 / 64:,.0f} workers with 64 requests of 10 s each",
+            f"on paper one core of a driver feeds {1e6 / self.cpu_us:,.0f} lines a second that come in large reports, "
+            f"or {workers:,.0f} workers with {SLOTS} requests of {REQUEST_S:g} s each",
         ]
 
 

@@ -137,6 +137,8 @@ class LocalCrew:
         self.start_s = start_s
         self.hands: list[LocalHand] = []
         self.failures = 0
+        self.gone_at: float | None = None
+        self.stuck = False
         self.most_held = 0
         self._route = route(retries)
 
@@ -150,8 +152,17 @@ class LocalCrew:
         if self.failures:
             self.failures -= 1
             raise LostError("no room")
+        if self.stuck:
+            await asyncio.Event().wait()
         self.hands.append(LocalHand(self))
         return self.hands[-1]
+
+    async def gone(self) -> str:
+        if self.gone_at is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(self.gone_at)
+        return "the head is gone"
 
     async def close(self) -> None:
         for hand in self.hands:
@@ -211,6 +222,8 @@ def conduct(
     failures: int = 0,
     cancel_at: float | None = None,
     stop_at: float | None = None,
+    gone_at: float | None = None,
+    stuck: bool = False,
 ) -> Seen:
     """Run a job of so many lines with workers in this process."""
     seen = Seen()
@@ -226,7 +239,7 @@ def conduct(
         endpoint = SimulatedEndpoint(server, seed, watch)
         rules = retries or Retries()
         crew = LocalCrew(endpoint, workers, rules, start_s)
-        crew.failures = failures
+        crew.failures, crew.gone_at, crew.stuck = failures, gone_at, stuck
         throttle = Throttle(cap, began, rpm=rpm, tpm=tpm)
 
         def done(step: Done, item: Asked) -> None:

@@ -49,6 +49,11 @@ class Nodes:
         """The last node, its raylet and all its workers, without a word."""
         self._cluster.remove_node(self.others.pop(), allow_graceful=False)
 
+    def kill_head(self) -> None:
+        """The process that knows the cluster; its nodes live on for a while."""
+        for one in self._cluster.head_node.all_processes["gcs_server"]:
+            one.process.kill()
+
     def workers(self) -> list[int]:
         """Process ids of our workers on the nodes of this cluster, idle ones of Ray's own left out."""
         nodes = [self._cluster.head_node, *self.others]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchllm.cloud.address import Remote, is_remote
@@ -62,7 +62,6 @@ class Shipment:
         from batchllm.cloud.lease import Lease
         from batchllm.cloud.restore import settled
         from batchllm.journal.storage import Storage
-
         if settings.lane != "live":
             raise JobError(ExitCode.USAGE, f"-o {self.at} works with lane live only: what a batch owes has to be known at once")
         storage, bucket = Storage(), Bucket(self.at)
@@ -80,14 +79,19 @@ class Shipment:
         """Ship from now on. Raises `JobError`; then nothing was sent."""
         self.courier.start()
 
-    def finish(self, *, quiet: bool) -> Json:
-        """Ship what is left, and say what came of it."""
-        done = self.courier.finish()
+    def finish(self, summary: Json, *, quiet: bool) -> bool:
+        """Ship what is left, say what came of it, also in the summary, and whether all of it is there."""
+        from batchllm.derived import write_summary
+        from batchllm.journal.storage import Storage
+
+        done = summary["shipping"] = self.courier.finish()
+        with suppress(OSError):  # a disk that has failed was told of already
+            write_summary(Storage(), self.folder, summary)
         if not done["complete"]:
             say(f"  NOT SHIPPED {done['bytes_left']:,} bytes to {self.at}: {done['error']}; the same command ships them")
         elif not quiet:
             say(f"  shipped   {self.at}: {done['bytes']:,} bytes in {done['segments']} segments")
-        return done
+        return bool(done["complete"])
 
 
 def shipment_of(args: Namespace) -> Shipment | None:

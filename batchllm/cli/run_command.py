@@ -77,9 +77,8 @@ def _run(
     if configuration.settings.report and _is_news(summary, folder):
         leave_report(folder, quiet=args.quiet)
     code = int(summary["ended"]["exit_code"])
-    if shipment is not None:
-        summary["shipping"] = shipment.finish(quiet=args.quiet)
-        code = int(ExitCode.TRY_LATER) if code == ExitCode.OK and not summary["shipping"]["complete"] else code
+    if shipment is not None and not shipment.finish(summary, quiet=args.quiet):
+        code = int(ExitCode.TRY_LATER) if code == ExitCode.OK else code
     if args.json:
         _print_json({name: value for name, value in summary.items() if name != "series"})
     code = int(ExitCode.SOME_FAILED) if bad_rows and code == ExitCode.OK else code

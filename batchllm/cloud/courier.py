@@ -203,6 +203,7 @@ class Courier:
         self._bucket.write(name, data)
         self._listing = self._listing.with_segment(file, Segment(name, len(data), digest(data)))
         self._shipped_at[file] = time.monotonic()
+        self._tries = min(self._tries, 1)  # it is slow going, but going
 
     def _check(self, file: str, fd: int) -> None:
         """Where the file is not what was shipped of it (rewritten, cut, put back by hand), ship it anew under other names."""

@@ -23,8 +23,8 @@ from batchllm.errors import ExitCode, JobError
 from batchllm.throttle.shared import Answer, Ask, Report, Shared
 
 T = TypeVar("T")
-BUSY_S = 0.5
-"""How long a visit waits for another's to end; each takes a fraction of a millisecond."""
+BUSY_S = 2.0
+"""How long a visit waits for those of others; each takes a fraction of a millisecond, but on a busy machine."""
 AGAIN_S = 5.0
 """Where the file failed: seconds until it is tried again."""
 OLD_S = 2 * 86400.0

@@ -19,8 +19,9 @@ SLOT_S = 0.25
 HOLD_S = 1.0
 """How long a member may use what it was given without coming back."""
 PRESENT_S = 1.5
-"""A member that was not heard of for so long claims nothing and sets no limit."""
+"""A member that was not heard of for so long claims nothing."""
 FORGET_S = MINUTE_S + HOLD_S
+"""Its limit holds for so long: one that was only stopped for a while must not find that the others passed it."""
 SOONEST_S, LATEST_S = 0.02, 0.25
 """Bounds on when a member that got less than it needs asks again."""
 AHEAD_S = 5.0
@@ -73,7 +74,7 @@ class Pool:
     """One limit: at most so much in any 60 seconds over all members, spread evenly as a `Bucket` does it.
 
     What members hold counts as taken until they say what became of it; what a member held when it was last heard of counts
-    as taken when its time was over. The lowest limit of the members that are present holds. Where there is less than they
+    as taken when its time was over. The lowest limit of all members holds. Where there is less than they
     want, it goes to whoever had least, but nobody saves up more than a second of it by having been idle.
     """
 
@@ -104,7 +105,7 @@ class Pool:
         self._forget(now)
         stake = self._stakes.setdefault(member, Stake())
         self._hear(stake, ask, now)
-        limit = min((one.limit for one in self._stakes.values() if one.limit is not None and one.present(now)), default=None)
+        limit = min((one.limit for one in self._stakes.values() if one.limit is not None), default=None)
         self._refill(limit, now)
         if limit is None:
             return Grant(0.0, None)

@@ -148,7 +148,7 @@ def _say(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description="batchllm beside other tools.")
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the lines and two rounds: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the lines or fewer, two rounds: to see that it works")
     parser.add_argument("--rounds", metavar="N", type=int, help=f"(default: {ROUNDS}, quick: 2)")
     parser.add_argument("--only", metavar="A,B", default="", help=f"peers: {', '.join(peer.name for peer in PEERS)}")
     parser.add_argument("--scenes", metavar="A,B", default="", help=f"scenes: {', '.join(scene.name for scene in SCENES)}")

@@ -17,10 +17,12 @@ Runs = list[dict[str, Any]]
 HEAD = """\
 # Beside other tools
 
-Written by `python -m benchmarks.peers`{quick}. Every peer runs in an environment of its own, as its documentation says a batch is
-run, as a whole process with its children; all do the same job against the same server, one after the other, round by round,
-so that what else the machine does falls on all. Figures are the median of the rounds (lowest to highest); the cost of starting
-is measured in each round by a job of one line and taken off where a figure is for each request.
+Written by `python -m benchmarks.peers`{quick}.
+
+Every peer runs in an environment of its own, as its documentation says a batch is run, as a whole process with its children;
+all do the same job against the same server, one after the other, round by round, so that what else the machine does falls on
+all. Figures are the median of the rounds (lowest to highest); the cost of starting is measured in each round by a job of one
+line and taken off where a figure is for each request.
 
 The server is nginx with one fixed answer, an ordinary process on the same machine: it costs less than any client, and favours
 none. Where answers are late, it is a loop of our own that does nothing else. Slow peers get fewer of the lines, but where memory
@@ -40,6 +42,7 @@ NOTES = """
   retries, bounds every wait and resumes; the bare loop does nothing of it; `wrk` does not even read the answer. The openai client and
   those built on it make a pydantic object of each answer.
 * A peer that lost lines, did not end within ten minutes, or ended in an error has no figure, and is named with what it said.
+* A dash where others have a figure: the whole job differs from one of a single line by less than a quarter, which tells nothing.
 * CPU is user and system time of the process and of the children it has waited for.
 """
 
@@ -51,7 +54,11 @@ def write(figures: Figures, docs: Path) -> None:
 
 
 def _lines(figures: Figures, drawn: dict[str, str]) -> Iterable[str]:
-    quick = " in its quick mode: too few lines to hold anybody to" if figures["quick"] else ""
+    quick = (
+        ", in its quick mode, on a machine that did much else: too few lines and rounds to hold anybody to"
+        if figures["quick"]
+        else ""
+    )
     yield HEAD.format(quick=quick, machine=figures["machine"]).rstrip("\n")
     for peer in PEERS:
         if peer.name in figures["versions"]:
@@ -69,14 +76,20 @@ def _lines(figures: Figures, drawn: dict[str, str]) -> Iterable[str]:
     yield NOTES.rstrip("\n")
 
 
-def cpu_us(run: dict[str, Any]) -> float:
-    """Microseconds of CPU a request, without the start."""
-    return float((run["cpu_s"] - run["start_cpu_s"]) / run["lines"] * 1e6)
+LEAST = 0.25
+"""A job that takes less than so much of its start more than that has told nothing of its requests."""
 
 
-def rate(run: dict[str, Any]) -> float:
-    """Requests a second by the clock, without the start."""
-    return float(run["lines"] / max(run["wall_s"] - run["start_wall_s"], 1e-9))
+def cpu_us(run: dict[str, Any]) -> float | None:
+    """Microseconds of CPU a request, without the start; None where the start's own scatter hides it."""
+    own = run["cpu_s"] - run["start_cpu_s"]
+    return own / run["lines"] * 1e6 if own > LEAST * run["start_cpu_s"] else None
+
+
+def rate(run: dict[str, Any]) -> float | None:
+    """Requests a second by the clock, without the start; None where the start's own scatter hides it."""
+    own = run["wall_s"] - run["start_wall_s"]
+    return run["lines"] / own if own > LEAST * run["start_wall_s"] else None
 
 
 def share(scene: Scene) -> Callable[[dict[str, Any]], float]:
@@ -90,8 +103,16 @@ def share(scene: Scene) -> Callable[[dict[str, Any]], float]:
     return of
 
 
-def spread(runs: Runs, one: Callable[[dict[str, Any]], float], form: str) -> str:
-    return Spread.of([one(run) for run in runs]).shown(form) if runs else "-"
+def spread(runs: Runs, one: Callable[[dict[str, Any]], float | None], form: str) -> str:
+    """The figure of these runs; where one of them has told nothing, neither has the figure."""
+    values = [one(run) for run in runs]
+    told = [value for value in values if value is not None]
+    return Spread.of(told).shown(form) if told and len(told) == len(values) else "-"
+
+
+def middle(runs: Runs, one: Callable[[dict[str, Any]], float | None]) -> float | None:
+    values = [value for run in runs if (value := one(run)) is not None]
+    return Spread.of(values).middle if values and len(values) == len(runs) else None
 
 
 def of(figures: Figures, scene: Scene, peer: str) -> Runs:
@@ -101,6 +122,11 @@ def of(figures: Figures, scene: Scene, peer: str) -> Runs:
 def _scenes(figures: Figures, kind: str) -> list[Scene]:
     measured = {run["scene"] for run in figures["runs"]}
     return [scene for scene in SCENES if scene.kind == kind and scene.name in measured]
+
+
+def _lines_of(figures: Figures, scene: Scene) -> int:
+    """How many lines were run: fewer in the quick mode."""
+    return max(int(run["lines"]) for run in figures["runs"] if run["scene"] == scene.name)
 
 
 def _picture(drawn: dict[str, str], name: str, told: str) -> Iterable[str]:
@@ -117,14 +143,13 @@ def _work(figures: Figures, drawn: dict[str, str]) -> Iterable[str]:
         yield f"### {scene.told}\n"
         yield f"| peer | CPU a request, µs | times {OURS} | requests a second |"
         yield "|---|---|---|---|"
-        ours = of(figures, scene, OURS)
-        base = Spread.of([cpu_us(run) for run in ours]).middle if ours else None
+        base = middle(of(figures, scene, OURS), cpu_us)
         for peer in figures["versions"]:
             runs = of(figures, scene, peer)
             if not runs:
                 continue
-            middle = Spread.of([cpu_us(run) for run in runs]).middle
-            times = f"{middle / base:.2f}" if base else "-"
+            own = middle(runs, cpu_us)
+            times = f"{own / base:.2f}" if base and own else "-"
             yield f"| {peer} | {spread(runs, cpu_us, '{:,.0f}')} | {times} | {spread(runs, rate, '{:,.0f}')} |"
         yield ""
 
@@ -149,7 +174,7 @@ def _memory(figures: Figures, drawn: dict[str, str]) -> Iterable[str]:
         return
     yield "## Memory at the peak, MiB\n"
     yield from _picture(drawn, "memory", "peak memory by lines")
-    yield "| peer | " + " | ".join(scene.told for scene in scenes) + " |"
+    yield "| peer | " + " | ".join(f"{_lines_of(figures, scene):,} lines" for scene in scenes) + " |"
     yield "|---" * (len(scenes) + 1) + "|"
     for peer in figures["versions"]:
         cells = [spread(of(figures, one, peer), lambda run: run["peak"] / 2**20, "{:,.0f}") for one in scenes]

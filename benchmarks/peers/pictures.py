@@ -28,7 +28,8 @@ def draw(figures: Figures, docs: Path) -> dict[str, str]:
 
 
 def _values(figures: Figures, scene: str, peer: str, one: Any) -> list[float]:
-    return [one(run) for run in figures["runs"] if run["scene"] == scene and run["peer"] == peer]
+    found = [one(run) for run in figures["runs"] if run["scene"] == scene and run["peer"] == peer]
+    return found if None not in found else []
 
 
 def _cpu(figures: Figures, docs: Path) -> str | None:

@@ -51,4 +51,4 @@ def lines_for(scene: Scene, share: float, *, quick: bool) -> int:
         return scene.lines // 50 if quick else scene.lines
     if scene.kind == "waiting":
         return max(scene.lines // 10, 2 * scene.concurrency) if quick else scene.lines
-    return max(200, int(scene.lines * share) // (20 if quick else 1))
+    return max(200, int(scene.lines * share) // (5 if quick else 1))

@@ -201,3 +201,29 @@ def test_nobody_there_is_a_passing_trouble(name: str) -> None:
         assert failed.value.verdict.kind is Kind.UNREACHABLE
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_a_download_that_breaks_off_is_noticed_and_a_disk_that_fails_is_not_taken_for_it(name: str) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = b"half of i" if b"/content" in head else b"{}"
+        length = 100 if b"/file-1/content" in head else len(body)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (length, body))
+        await writer.drain()
+        writer.close()
+
+    def full(data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def run() -> None:
+        server = await asyncio.start_server(cut, "127.0.0.1", 0)
+        lines = replace(route(Retries()), base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        async with server, api_for(Service(api="mistral" if name == "mistral" else "openai"), lines, Settings()) as api:
+            with pytest.raises(RemoteError) as failed:
+                await api.download("file-1", bytearray().extend)
+            assert failed.value.verdict.kind is Kind.MAYBE_PAID
+            with pytest.raises(OSError, match="No space left"):
+                await api.download("file-2", full)
+
+    asyncio.run(run())

@@ -245,6 +245,15 @@ def crash_at_storage(scene: Scene, fault: Fault, usual: Undisturbed) -> list[str
         return trial.outcome(usual, f"{scene.name}: {fault}")
 
 
+def disk_trouble(scene: Scene, fault: Fault, usual: Undisturbed) -> list[str]:
+    """Promises broken where the disk refuses a call: the run ends with 74, or did not need it; the next one completes it."""
+    with stage(scene) as trial:
+        code, _ = trial.live(FaultyStorage(fault, QuickDisk()))
+        if code not in (scene.ends, 74):
+            trial.broken.append(f"ended with {code}")
+        return trial.outcome(usual, f"{scene.name}: {fault}")
+
+
 def crash_at_call(scene: Scene, crash: Crash, usual: Undisturbed, *, blind: bool = False) -> list[str]:
     """Promises broken by a death at a call to the provider."""
     with stage(scene) as trial:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
-from batchllm.testing import FaultyStorage, QuickDisk
+from batchllm.testing import Fault, FaultyStorage, QuickDisk
 from tests.crash.batches import (
     SCENES,
     Crash,
@@ -16,6 +17,7 @@ from tests.crash.batches import (
     call_deaths,
     crash_at_call,
     crash_at_storage,
+    disk_trouble,
     some,
     stage,
     storage_deaths,
@@ -38,6 +40,14 @@ def _at_storage(scene: Scene, share: float, seed: int) -> Iterator[str]:
         yield from crash_at_storage(scene, fault, usual)
 
 
+def _on_a_bad_disk(scene: Scene, share: float, seed: int) -> Iterator[str]:
+    usual: Undisturbed = USUAL(scene.name)
+    numbers = range(1, len(usual.storage) + 1)
+    faults = [Fault(at, "error", errno.ENOSPC, lasting=lasting) for at in numbers for lasting in (False, True)]
+    for fault in some(faults, share, seed):
+        yield from disk_trouble(scene, fault, usual)
+
+
 @EVERY
 def test_a_death_before_or_after_a_call_to_the_provider_submits_nothing_twice(scene: Scene) -> None:
     assert not list(_at_calls(scene, 0.05, 1))
@@ -46,6 +56,17 @@ def test_a_death_before_or_after_a_call_to_the_provider_submits_nothing_twice(sc
 @EVERY
 def test_a_death_at_any_storage_call_loses_nothing_and_submits_nothing_twice(scene: Scene) -> None:
     assert not list(_at_storage(scene, 0.006, 2))
+
+
+@EVERY
+def test_a_disk_that_refuses_ends_the_run_with_74_and_nothing_is_paid_for_twice(scene: Scene) -> None:
+    assert not list(_on_a_bad_disk(scene, 0.004, 7))
+
+
+@pytest.mark.sweep
+@EVERY
+def test_a_disk_that_refuses_one_call_in_four(scene: Scene) -> None:
+    assert not list(_on_a_bad_disk(scene, 0.25, 8))
 
 
 @pytest.mark.sweep

@@ -115,6 +115,7 @@ def house(
     quotas: Mapping[str, Quota] | None = None,
     limits: Mapping[str, Any] | None = None,
     clock: Clock | None = None,
+    share: str | None = None,
     **settings: Any,
 ) -> Iterator[House]:
     """A gateway in a thread, with the tenants alice and bob. Ends as at a second signal: what is in flight is cut off."""
@@ -122,7 +123,8 @@ def house(
     tenants = Tenants(
         {hashed(token): Tenant(name, (quotas or {}).get(name, PLENTY)) for name, token in (("alice", ALICE), ("bob", BOB))}
     )
-    values = {"base_url": upstream, "api_key_env": "UPSTREAM_KEY", "model": "m", "timeouts": {"drain": 0.2}, **settings}
+    values: dict[str, Any] = {"base_url": upstream, "api_key_env": "UPSTREAM_KEY", "model": "m", "timeouts": {"drain": 0.2}}
+    values |= {"limits": {"share": share}, **settings}
     configuration = Configuration(checked(values, {}), {"UPSTREAM_KEY": KEY})
     running = _Running(folder, Upstream.of(configuration, None), gate, tenants, clock or Clock())
     started = running.start()

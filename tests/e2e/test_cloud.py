@@ -6,7 +6,6 @@ Opt-in: pip install 'batchllm[cloud]' 'moto[server]', then `pytest -m cloud`.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -216,6 +215,7 @@ def test_a_run_goes_on_from_another_machine_after_this_one_is_gone(
     assert done.code == 0, done.err
     assert "waiting up to 50 s to see whether it still is" in done.err
     assert done.summary["this_run"]["skipped"] >= shipped
+    assert json.loads((there.folder / "summary.json").read_bytes())["shipping"]["complete"] is True
     assert done.summary["shipping"]["complete"] is True
     answered = store.results()
     assert sorted(one["custom_id"] for one in answered) == sorted(f"doc-{number}" for number in range(LINES))
@@ -237,14 +237,16 @@ def test_uploads_that_fail_neither_stop_nor_slow_the_run(
     seen: list[str] = []
 
     def closed(method: str, path: str) -> bool:
-        seen.append(method)
-        return "segments" in path and len(seen) % 3 != 0
+        if method == "PUT" and "segments" in path:
+            seen.append(path)
+            return len(seen) % 2 == 1
+        return False
 
     door.closed = closed
     done = here.command("run", JOB, "-o", OUT, "--json", timeout=120)
     assert done.code == 0, done.err
     assert door.refused > 0
-    assert done.summary["timing"]["wall_s"] < 4 * LINES * 0.1 / 8
+    assert done.summary["wall_s"] < 4 * LINES * 0.1 / 8
     assert len(store.results()) == LINES
     assert store.read("out/reviews/job.json") == (here.folder / "job.json").read_bytes()
 
@@ -325,4 +327,4 @@ def test_what_cannot_work_is_one_sentence(
     done = Machine(tmp_path / "here", door, endpoint[0]).command(*words)
     assert (done.code, message in done.err) == (code, True), done.err
     assert "Traceback" not in done.err
-    assert not (endpoint[1].exists() and os.path.getsize(endpoint[1]))
+    assert not (endpoint[1].exists() and endpoint[1].stat().st_size)

@@ -140,3 +140,17 @@ def test_a_cluster_that_is_not_there_is_named(trial: Trial, monkeypatch: pytest.
     assert run.returncode == 69
     assert b"no Ray cluster at 127.0.0.1:1" in err + out
     assert b"Traceback" not in err
+
+
+def test_a_cluster_whose_head_goes_ends_the_run_with_69_and_another_one_goes_on(trial: Trial) -> None:
+    with nodes(others=1) as doomed:
+        there, trial._cluster = trial._cluster, doomed
+        run = trial.start("-c", "12")  # slow enough that the job does not end before the head is missed
+        wait_for(lambda: trial.answered(300))
+        doomed.kill_head()
+        summary = trial.ended(run, 69)
+    assert "head of the Ray cluster is gone" in summary["ended"]["reason"]
+    trial._cluster = there
+    trial.ended(trial.start())
+    trial.assert_each_line_once()
+    assert trial.repeats() <= CAP

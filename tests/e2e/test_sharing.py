@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batchllm.settings import checked
+from batchllm.sharing import shared
 from batchllm.simulator import SimulatorOptions, run_in_thread
 from batchllm.simulator.limits import Limits
+from batchllm.throttle import Throttle
 from tests.conftest import Command
+from tests.e2e.gateways import house, job, submit
 
 RPM = 1200
 SECOND = RPM / 60
@@ -41,7 +47,11 @@ class Runs:
         process = subprocess.Popen(
             [sys.executable, "-m", "batchllm", *words],
             cwd=self._command.folder,
-            env={**self._command.environment, "XDG_STATE_HOME": str(self._command.folder / "state"), "OPENAI_API_KEY": "sk-test"},
+            env={
+                **self._command.environment,
+                "XDG_STATE_HOME": str(self._command.folder / "state"),
+                "OPENAI_API_KEY": "sk-test",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -106,6 +116,25 @@ def test_a_run_that_shares_a_lower_limit_says_so(runs: Runs) -> None:
     assert "shared limits: rpm is 300, as another process says; this one says 1200" in err
     assert json.loads(out)["request_counts"]["completed"] == 10
     assert slow.poll() is None
+
+
+def test_the_gateway_shares_with_a_run(tmp_path: Path, simulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its batches go by the one rate that both know: the run hears of the gateway's, which is lower."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    told: list[str] = []
+
+    async def beside() -> None:
+        throttle = Throttle(4, asyncio.get_running_loop().time())
+        async with shared(checked({"rpm": 1200, "limits": {"share": "account"}}, {}), throttle, told.append):
+            assert throttle.rpm == 600
+
+    with house(tmp_path, simulator, rpm=600, share="account") as gateway:
+        client = gateway.client()
+        batch = gateway.ended(submit(client, job(*map(str, range(15)))).id)
+        assert batch.request_counts is not None
+        assert (batch.status, batch.request_counts.completed) == ("completed", 15)
+        asyncio.run(beside())
+    assert told == ["shared limits: rpm is 600, as another process says; this one says 1200"]
 
 
 def test_it_is_refused_where_workers_on_other_machines_send(command: Command) -> None:

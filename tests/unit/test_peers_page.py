@@ -25,7 +25,7 @@ FIGURES = {
     "missing": {"curator": "no version fits"},
     "failures": [{"scene": "tls", "peer": "litellm", "why": "answered 9 of 10 lines"}],
     "runs": [
-        *(measured("plain", OURS, cpu, 1.0) for cpu in (0.1, 0.2, 0.4)), measured("plain", "litellm", 2.0, 5.0),
+        *(measured("plain", OURS, cpu, 1.0) for cpu in (0.2, 0.3, 0.4)), measured("plain", "litellm", 2.0, 5.0),
         measured("wait 1000", OURS, 1.0, 4.8, lines=20_000), measured("memory 5k", OURS, 1.0, 1.0),
     ],
 }  # fmt: skip
@@ -43,9 +43,10 @@ def test_the_share_of_the_ideal_is_one_hundred_where_every_slot_always_waits() -
 
 def test_every_figure_comes_with_its_spread_and_the_factor_to_ours() -> None:
     text = "\n".join(_lines(FIGURES, {}))
-    assert "| batchllm | 200 (100 to 400) | 1.00 | 1,000 (1,000 to 1,000) |" in text
-    assert "| litellm | 2,000 (2,000 to 2,000) | 10.00 | 200 (200 to 200) |" in text
+    assert "| batchllm | 300 (200 to 400) | 1.00 | 1,000 (1,000 to 1,000) |" in text
+    assert "| litellm | 2,000 (2,000 to 2,000) | 6.67 | 200 (200 to 200) |" in text
     assert re.search(r"\| batchllm \| 80 \(80 to 80\) \|", text)
+    assert "| peer | 1,000 lines |" in text
     assert "| batchllm | 64 (64 to 64) |" in text
 
 
@@ -76,3 +77,10 @@ def test_peers_have_names_of_their_own_and_scripts_that_exist() -> None:
 
     assert len({peer.name for peer in PEERS}) == len(PEERS)
     assert all((SCRIPTS / peer.script).is_file() for peer in PEERS if peer.requires)
+
+
+def test_a_job_that_the_start_hides_has_no_figure() -> None:
+    run = measured("plain", OURS, 0.1, 0.2)
+    assert (cpu_us(run), rate(run)) == (None, None)
+    hidden = {**FIGURES, "runs": [measured("plain", OURS, 0.4, 1.0), measured("plain", OURS, 0.1, 0.2)]}
+    assert "| batchllm | - | - | - |" in "\n".join(_lines(hidden, {}))

@@ -141,6 +141,22 @@ def test_workers_that_cannot_be_started_end_the_run_with_the_reason() -> None:
     assert seen.arrivals == []
 
 
+def test_a_cluster_without_room_for_any_worker_ends_the_run_as_one_to_try_later() -> None:
+    seen = conduct(10, 2, QUIET, stuck=True)
+    assert seen.ending is not None
+    assert seen.ending.exit_code is ExitCode.TRY_LATER
+    assert seen.seconds < 300
+
+
+def test_where_the_head_goes_what_is_in_flight_has_a_moment_to_end() -> None:
+    seen = conduct(1000, 3, ServerModel(latency_s=5.0, spread=0.0), cap=24, gone_at=20.0)
+    assert seen.ending is not None
+    assert seen.ending.exit_code is ExitCode.UNAVAILABLE
+    assert len(seen.records) == len(seen.arrivals)
+    hung = conduct(1000, 3, ServerModel(latency_s=500.0, spread=0.0), cap=24, gone_at=20.0)
+    assert hung.seconds < 20 + 40  # Ray ends the process a minute after its head
+
+
 def test_a_line_that_brings_its_workers_down_is_left_out_in_the_end() -> None:
     hang = ServerModel(poison=((1, "hang"),), timeout_s=600.0, latency_s=0.5)
     deaths = tuple(Event(5.0 + 10 * at, "die", 0) for at in range(6))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from batchllm.sharing.ledger import BUSY_S, Ledger, state_folder
 from batchllm.throttle import Throttle
 from batchllm.throttle.shared import Ask, Report
 
+ROOT = Path(__file__).parents[2]
 NOTHING = Ask(None)
 MUCH = Report(Ask(600.0, need=1.0, want=100.0), NOTHING)
 
@@ -94,6 +98,30 @@ def test_a_file_that_somebody_holds_is_not_waited_for_for_long(tmp_path: Path) -
     assert time.monotonic() - begun < BUSY_S + 5
     holder.close()
     ledger.leave(MUCH)
+
+
+def test_members_that_are_killed_in_mid_visit_leave_a_file_that_works(tmp_path: Path) -> None:
+    survivor = Ledger(tmp_path, "account", time.monotonic)
+    for pause_s in (0.003, 0.011, 0.017, 0.029):
+        crew = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.unit.sharing_child", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+            )
+            for _ in range(2)
+        ]
+        try:
+            for one in crew:
+                assert one.stdout is not None
+                assert one.stdout.readline() == b"begun\n"
+            threading.Event().wait(pause_s)
+        finally:
+            for one in crew:
+                one.kill()
+                one.communicate()
+        answer = survivor.exchange(MUCH)
+        assert survivor.fault is None
+        assert answer.requests.limit == 600.0
+    survivor.leave(MUCH)
 
 
 def test_files_of_earlier_boots_are_removed_once_they_are_old(tmp_path: Path) -> None:

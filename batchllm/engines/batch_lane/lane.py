@@ -99,6 +99,9 @@ class BatchLane:
             self.stop(self._patience.ending("the Batch API", error.verdict))
         except JobError as error:
             self.stop(error)
+        except OSError as error:
+            text = f"{means.folder}: the disk failed: {error.strerror or error}; free some space or mend it, then go on"
+            self.stop(JobError(ExitCode.DISK, text))
         finally:
             await self._supply.close()
         if self.ending is None and not self._patience.stopped:

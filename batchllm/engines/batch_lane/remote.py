@@ -33,6 +33,8 @@ LISTED = 1000
 _SENT = frozenset({"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding",
                    "user-agent"})  # fmt: skip
 """Headers of the client's own that go out; ours come on top, and nothing that an environment variable put in."""
+_BELOW = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "anyio", "h11"})
+"""Packages below the client: what breaks off while a body is read comes from there as it is."""
 
 
 class RemoteError(Exception):
@@ -189,10 +191,14 @@ class OpenAIBatches:
         except openai.APIConnectionError as error:
             phase = Phase.CONNECT if "Connect" in type(error.__cause__).__name__ else Phase.READ
             raise RemoteError(self._failed(phase, str(error.__cause__ or error))) from None
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError, OSError) as error:  # a reply of another shape
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:  # a reply of another shape
             text = self._redactor.text(f"{type(error).__name__}: {error}")[:200]
             verdict = Verdict(Kind.MAYBE_PAID, ErrorCode.BAD_RESPONSE, f"not a reply of a Batch API: {text}")
             raise RemoteError(verdict) from None
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in _BELOW:
+                raise  # ours, or the disk's
+            raise RemoteError(self._failed(Phase.READ, f"{type(error).__name__}: {error}")) from None
 
     def _refused(self, error: openai.APIStatusError) -> Verdict:
         response = error.response

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import socket
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from pickle import (
-    HIGHEST_PROTOCOL,
-    loads,
-)
-from pickle import dumps as pickled
 from typing import Any
 
 import ray
@@ -24,10 +21,12 @@ from batchllm.engines.ray_pool.wire import Hello, Kit, Order, Report
 from batchllm.engines.ray_pool.worker import Worker
 from batchllm.errors import ExitCode, JobError
 
-dumps = partial(pickled, protocol=HIGHEST_PROTOCOL)
+dumps = partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
 CPUS = 1
 """What a worker reserves of its node; it uses one core at most."""
 REACHED_S = 10.0
+LOOK_S, MISSED = 4.0, 4
+LEAVE_S = 10.0
 CALLS = 100
 """Calls to one worker at a time: an exchange, and words beside it."""
 
@@ -44,7 +43,7 @@ class Actor:
 
     async def exchange(self, order: bytes) -> bytes:
         assert self._worker is not None
-        return dumps(await self._worker.exchange(loads(order)))  # noqa: S301
+        return dumps(await self._worker.exchange(pickle.loads(order)))  # noqa: S301
 
     async def tell(self, order: Order) -> None:
         assert self._worker is not None
@@ -64,7 +63,7 @@ class RayHand:
 
     async def exchange(self, order: Order) -> Report:
         # As bytes: Ray looks at each part of anything else, which costs several times the pickling.
-        told: Report = loads(await _answer(self._actor.exchange.remote(dumps(order))))  # noqa: S301
+        told: Report = pickle.loads(await _answer(self._actor.exchange.remote(dumps(order))))  # noqa: S301
         return told
 
     async def tell(self, order: Order) -> None:
@@ -114,6 +113,16 @@ def _none_at(where: str, error: Exception) -> JobError:
     return JobError(ExitCode.UNAVAILABLE, f"no Ray cluster at {where}: {reason}")
 
 
+async def _reached(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(LOOK_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
 class RayCrew:
     """See `hands.Crew`. The actors belong to this process and end with it.
 
@@ -157,7 +166,28 @@ class RayCrew:
         how = {"num_cpus": CPUS, "max_restarts": 0, "max_concurrency": CALLS, "scheduling_strategy": "SPREAD"}
         return RayHand(self._actors.options(**how).remote())
 
+    async def gone(self) -> str:
+        """Ray ends a driver, with no word to it, a minute after its cluster's head is gone: this is sooner."""
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        missed = 0
+        while missed < MISSED:
+            await asyncio.sleep(LOOK_S)
+            missed = 0 if await _reached(host.strip("[]"), int(port)) else missed + 1
+        return "the head of the Ray cluster is gone; the same command goes on with the next one"
+
     async def close(self) -> None:
-        if self._ours:
-            self._ours = False
-            await asyncio.to_thread(ray.shutdown)
+        """Leave the cluster. Where its head is gone Ray waits for it: not longer than a moment."""
+        if not self._ours:
+            return
+        self._ours = False
+        loop, left = asyncio.get_running_loop(), asyncio.Event()
+
+        def leave() -> None:
+            ray.shutdown()
+            with suppress(RuntimeError):  # the loop is closed: nobody waited so long
+                loop.call_soon_threadsafe(left.set)
+
+        threading.Thread(target=leave, name="ray-shutdown", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await left.wait()

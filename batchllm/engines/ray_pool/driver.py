@@ -16,7 +16,7 @@ from batchllm.engines.feed import Feeder
 from batchllm.engines.ray_pool import losses
 from batchllm.engines.ray_pool.custody import Custody
 from batchllm.engines.ray_pool.desk import Desk, Place
-from batchllm.engines.ray_pool.hands import BlinkError, Crew, Hand, LostError
+from batchllm.engines.ray_pool.hands import BlinkError, Crew, Hand, LostError, NoRoomError
 from batchllm.engines.ray_pool.intake import Intake
 from batchllm.engines.ray_pool.limits import Limits
 from batchllm.engines.ray_pool.orders import WAIT_S, Orders
@@ -36,6 +36,7 @@ STARTS = 3
 """Workers that may fail to start, one after the other with none at work, before the run ends."""
 BACKOFF_MAX_S = 30.0
 ABORT_S = 4.0
+LAST_S = 15.0
 
 
 class RayPool:
@@ -112,6 +113,7 @@ class RayPool:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 running = [self._tasks.create_task(self._fetch(), name="fetch")]
+                running.append(self._tasks.create_task(self._watch(), name="watch"))
                 running += [
                     self._tasks.create_task(self._serve(place), name=f"worker-{place.number}") for place in self._places
                 ]
@@ -145,13 +147,31 @@ class RayPool:
             except LostError as lost:
                 failures += not desk.begun
                 self._lost(desk, str(lost))
-                if failures >= STARTS and not self._anybody():
-                    self.stop(JobError(ExitCode.UNAVAILABLE, f"no worker could be started on the Ray cluster: {lost}"))
+                if not self._anybody():
+                    self._unstarted(lost, failures)
                 await asyncio.sleep(min(2.0**failures - 1, BACKOFF_MAX_S))
             else:
                 self._leave(desk)
                 if not again:
                     return
+
+    def _unstarted(self, lost: LostError, failures: int) -> None:
+        """Nobody is at work: whether there is any use in trying again."""
+        if isinstance(lost, NoRoomError):
+            self.stop(JobError(ExitCode.TRY_LATER, str(lost)))
+        elif failures >= STARTS:
+            self.stop(JobError(ExitCode.UNAVAILABLE, f"no worker could be started on the Ray cluster: {lost}"))
+
+    async def _watch(self) -> None:
+        """Where the cluster goes, what is in flight has a moment to end."""
+        why = await self._crew.gone()
+        self.stop(JobError(ExitCode.UNAVAILABLE, why))
+        await asyncio.sleep(LAST_S)
+        self._aborting = True
+        for desk in self._desks.values():
+            self._tell(desk)
+        await asyncio.sleep(ABORT_S)
+        self._over.set()
 
     def _anybody(self, but: Desk | None = None) -> bool:
         return any(desk.begun for desk in self._desks.values() if desk is not but)
@@ -167,7 +187,7 @@ class RayPool:
                 desk.hand = await self._crew.hire()
                 hello = await desk.hand.begin(kit, elsewhere.secrets)
         except TimeoutError:
-            raise LostError(f"the cluster had no room for it within {START_S:.0f} s") from None
+            raise NoRoomError(f"the Ray cluster had no room for a worker within {START_S:.0f} s") from None
         desk.place.node, desk.place.started = hello.node, desk.place.started + 1
         problem = unfit(hello, self._means.route.settings_digest)
         if problem is not None:

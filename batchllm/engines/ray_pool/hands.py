@@ -12,6 +12,10 @@ class LostError(Exception):
     """A worker is gone, or nobody can tell; its text is a sentence for the user."""
 
 
+class NoRoomError(LostError):
+    """A worker was not started in time: there is no room for it, or nobody who would start it."""
+
+
 class BlinkError(Exception):
     """An order may not have come through, or its report may not: the same order is worth sending again."""
 
@@ -41,6 +45,10 @@ class Crew(Protocol):
 
     async def hire(self) -> Hand:
         """One more worker; waits until there is room. Raises `LostError` where it could not be started."""
+        ...
+
+    async def gone(self) -> str:
+        """Return once the place as a whole is gone, with a sentence that says so; the process may not outlive it for long."""
         ...
 
     async def close(self) -> None: ...
