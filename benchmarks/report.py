@@ -77,7 +77,7 @@ def page(quick: bool) -> str:
     mem = memory.measure(5_000, 200_000 // scale, 64)
     start = startup.measure(15)
     again = resume.measure(1_000_000 // scale)
-    late = latency(20_000 // scale, 200.0, 1000)
+    late = latency(100_000 // scale, 200.0, 1000)
     rate = simulator_rate(5_000)
     return "\n".join(
         [
@@ -102,7 +102,8 @@ def page(quick: bool) -> str:
             f"## Running a finished job again (under {ALLOWED_RESUME_S} s for a million lines is wanted)\n",
             *(f"* {row}" for row in again.rows()),
             "",
-            "Every line is parsed, checked and hashed, every result parsed and compared; nothing is sent.\n",
+            "Every result is parsed and compared, and nothing is sent. Read anew, every line of the job is parsed, checked and hashed; a run "
+            "keeps that reading (`job.index`), and where the job is the same, or has only grown, the next one goes on from it.\n",
             "## Waiting\n",
             *(f"* {row}" for row in late.rows()),
             "",

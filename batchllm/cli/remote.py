@@ -62,6 +62,7 @@ class Shipment:
         from batchllm.cloud.lease import Lease
         from batchllm.cloud.restore import settled
         from batchllm.journal.storage import Storage
+
         if settings.lane != "live":
             raise JobError(ExitCode.USAGE, f"-o {self.at} works with lane live only: what a batch owes has to be known at once")
         storage, bucket = Storage(), Bucket(self.at)

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
-from batchllm.cloud import listing as listings
 from batchllm.cloud.bucket import Bucket, TakenError, unreachable, why
 from batchllm.cloud.lease import Lease
-from batchllm.cloud.listing import SHIPPED, Listing, Segment, digest, listing_of
+from batchllm.cloud.listing import SHIPPED, Segment, digest
+from batchllm.cloud.register import Register
 from batchllm.cloud.restore import Known, write_own
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.storage import Storage
@@ -54,16 +50,11 @@ class Courier:
     ) -> None:
         self._bucket, self._folder, self._storage, self._terms = bucket, folder, storage, terms
         self._lease, self._tell, self._owner, self._sleep = lease, tell, known.owner, sleep
-        self._before = known.listing if known.fresh else None
-        begun = None if known.fresh else known.listing
-        self._listing = replace(begun or _empty(known.owner), owner=known.owner, series=known.owner, complete=False)
-        self._committed = self._listing
-        self._mark, self._exists = known.mark, known.listing is not None
+        self._register = Register(bucket, known, folder / "job.json")
         self._checked: dict[str, int] = {}
         """The inode under which each file was found to begin with what was shipped of it."""
         self._again: set[str] = set()
         """Files that were rewritten and are shipped anew: until they are there as a whole, the old segments count."""
-        self._rewritten = 0
         self._shipped_at = {file: time.monotonic() for file in SHIPPED}
         self._ending = Event()
         self._deadline = float("inf")
@@ -78,9 +69,7 @@ class Courier:
         try:
             self._lease.take()
             write_own(self._storage, self._folder, self._bucket.at, self._owner)
-            if self._before is not None:
-                self._bucket.write(f"run-{self._before.owner}.json", self._before.to_bytes())
-            self._commit()
+            self._register.begin()
         except TakenError:
             raise JobError(
                 ExitCode.TRY_LATER, f"{self._bucket.at} was taken by another run just now; nothing was sent"
@@ -97,7 +86,7 @@ class Courier:
             self._deadline = time.monotonic() + self._terms.patience
             self._ending.set()
             self._thread.join(self._terms.patience + LOOK_S)
-        committed = self._committed
+        committed = self._register.committed
         shipped = sum(committed.shipped(file) for file in SHIPPED)
         return {
             "to": str(self._bucket.at),
@@ -158,12 +147,11 @@ class Courier:
     def _ship(self, *, everything: bool) -> bool:
         """Upload what is due, list it, and say whether there is more at once."""
         behind = [self._ship_file(file, everything=everything) for file in SHIPPED]
-        if self._listing.files != self._committed.files and not self._again:
-            self._commit()
+        if self._register.has_news and not self._again:
+            self._register.commit()
         if everything and not any(behind):
             self._leave_derived()
-            self._listing = replace(self._listing, complete=True)
-            self._commit()
+            self._register.commit(complete=True)
             self._lease.release()
             self.complete = True
         return any(behind)
@@ -181,11 +169,11 @@ class Courier:
         try:
             self._check(file, fd)
             for _ in range(PASS):
-                left = os.fstat(fd).st_size - self._listing.shipped(file)
+                left = os.fstat(fd).st_size - self._register.draft.shipped(file)
                 if not left or not (everything or file in self._again or self._is_due(file, left)):
                     self._again.discard(file)
                     return False
-                data = _whole_lines(fd, self._listing.shipped(file), self._terms.segment)
+                data = _whole_lines(fd, self._register.draft.shipped(file), self._terms.segment)
                 if not data:
                     self._again.discard(file)
                     return False
@@ -199,63 +187,19 @@ class Courier:
         return left >= self._terms.segment or time.monotonic() >= self._shipped_at[file] + self._terms.every
 
     def _add(self, file: str, data: bytes) -> None:
-        name = self._listing.next_name(file)
-        self._bucket.write(name, data)
-        self._listing = self._listing.with_segment(file, Segment(name, len(data), digest(data)))
+        self._register.add(file, data)
         self._shipped_at[file] = time.monotonic()
         self._tries = min(self._tries, 1)  # it is slow going, but going
 
     def _check(self, file: str, fd: int) -> None:
         """Where the file is not what was shipped of it (rewritten, cut, put back by hand), ship it anew under other names."""
         found = os.fstat(fd)
-        if self._checked.get(file) == found.st_ino and found.st_size >= self._listing.shipped(file):
+        if self._checked.get(file) == found.st_ino and found.st_size >= self._register.draft.shipped(file):
             return
-        if not _begins_with(fd, self._listing.files.get(file, ())):
-            self._rewritten += 1
-            files = {**self._listing.files, file: ()}
-            series = f"{self._owner}-{self._rewritten}-{int(time.time()):x}"
-            self._listing = replace(self._listing, files=files, series=series)
+        if not _begins_with(fd, self._register.draft.files.get(file, ())):
+            self._register.forget(file)
             self._again.add(file)
         self._checked[file] = found.st_ino
-
-    def _commit(self) -> None:
-        """Write the listing: what it names is shipped from now on. Raises `TakenError` where another run wrote one."""
-        made = replace(self._listing, host=socket.gethostname(), at=_now(), job=_text(self._folder / "job.json"))
-        try:
-            if not self._exists:
-                self._bucket.create(listings.NAME, made.to_bytes())
-                self._mark = (self._bucket.read_marked(listings.NAME) or (b"", None))[1]
-            else:
-                self._mark = self._bucket.replace(listings.NAME, made.to_bytes(), self._mark)
-        except TakenError:
-            self._adopt()  # it may have been this run's own, whose answer was lost
-            self._mark = self._bucket.replace(listings.NAME, made.to_bytes(), self._mark)
-        self._exists = True
-        self._remove_replaced(made)
-        self._listing = self._committed = made
-
-    def _adopt(self) -> None:
-        found = self._bucket.read_marked(listings.NAME)
-        if found is not None and listing_of(found[0]).owner != self._owner:
-            raise TakenError
-        self._mark = None if found is None else found[1]
-
-    def _remove_replaced(self, made: Listing) -> None:
-        """Segments of a file that was rewritten, once its new ones are listed."""
-        kept = {one.name for segments in made.files.values() for one in segments}
-        for file in SHIPPED:
-            for one in self._committed.files.get(file, ()):
-                if one.name not in kept:
-                    with suppress(Exception):  # what is left there costs a little room
-                        self._bucket.remove(one.name)
-
-
-def _empty(owner: str) -> Listing:
-    return Listing(owner, owner, socket.gethostname(), _now())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _size(path: Path) -> int:
@@ -263,13 +207,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _begins_with(fd: int, segments: tuple[Segment, ...]) -> bool:

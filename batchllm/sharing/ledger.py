@@ -20,7 +20,8 @@ from uuid import uuid4
 import orjson
 
 from batchllm.errors import ExitCode, JobError
-from batchllm.throttle.shared import Answer, Ask, Report, Shared
+from batchllm.throttle.pool import Ask
+from batchllm.throttle.shared import Answer, Report, Shared
 
 T = TypeVar("T")
 BUSY_S = 2.0

@@ -3,7 +3,7 @@
 cap and AIMD limit   `limiter`    how many in flight
 concurrency = auto   `gradient`   how many in flight are worth it, where nobody refuses
 --rpm, --tpm         `bucket`     how many a minute, reserved before and settled after
-limits.share         `holding`    the same where several processes keep to it together, by the rules in `shared`
+limits.share         `holding`    the same where several processes keep to it together, by the rules in `pool`
 headers              `foresight`  what the server says is left, slowed down for before it refuses
 learned pace         `pace`       the rate the server bears, from its refusals
 closed door          `pause`      refusals are the majority: everybody waits, and comes back reduced

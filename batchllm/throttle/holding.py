@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from batchllm.throttle.shared import TINY, Ask, Grant, slot_of
+from batchllm.throttle.pool import TINY, Ask, Grant, slot_of
 
 LATE_S = 1.0
 """A grant wakes whoever waits; this is for one that never comes."""

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from batchllm.sharing.ledger import Ledger
-from batchllm.throttle.shared import Ask, Report
+from batchllm.throttle.pool import Ask
+from batchllm.throttle.shared import Report
 
 ledger = Ledger(Path(sys.argv[1]), "account", time.monotonic)
 print("begun", flush=True)

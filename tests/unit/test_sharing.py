@@ -18,7 +18,8 @@ from batchllm.settings import Settings, checked
 from batchllm.sharing import shared
 from batchllm.sharing.ledger import BUSY_S, Ledger, state_folder
 from batchllm.throttle import Throttle
-from batchllm.throttle.shared import Ask, Report
+from batchllm.throttle.pool import Ask
+from batchllm.throttle.shared import Report
 
 ROOT = Path(__file__).parents[2]
 NOTHING = Ask(None)

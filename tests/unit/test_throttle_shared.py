@@ -13,7 +13,8 @@ import pytest
 from batchllm.throttle import Throttle
 from batchllm.throttle.bucket import Bucket
 from batchllm.throttle.holding import Holding
-from batchllm.throttle.shared import HOLD_S, Ask, Grant, Pool, Report, Shared, slot_of
+from batchllm.throttle.pool import HOLD_S, Ask, Grant, Pool, slot_of
+from batchllm.throttle.shared import Report, Shared
 from batchllm.types import Json
 
 STEP = 0.01
