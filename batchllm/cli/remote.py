@@ -15,12 +15,8 @@ from batchllm.types import Json
 
 
 def local_job(job: Path | Remote) -> Path:
-    """The job as a local file."""
-    if not isinstance(job, Remote):
-        return job
-    from batchllm.cloud.copies import fetched
-
-    return fetched(job)
+    """The job, or the table it is built from, as a local file."""
+    return Path(local_table(job.url)) if isinstance(job, Remote) else job
 
 
 def local_table(table: str) -> str:

@@ -304,6 +304,8 @@ def test_tables_come_from_there_and_go_there(tmp_path: Path, door: Door, store: 
     assert (built.code, "→ s3://bucket/jobs/w.jsonl: 2 lines" in built.err) == (0, True), built.err
     assert here.command("check", "s3://bucket/jobs/w.jsonl").code == 0
     assert here.command("run", "s3://bucket/jobs/w.jsonl", "-o", "local").code == 0
+    asked = here.command("run", "s3://bucket/tables/words.csv", "--prompt", "Say {{ word }}", "-o", "s3://bucket/out/words")
+    assert (asked.code, store.exists("out/words/summary.json")) == (0, True), asked.err
     done = here.command(
         "export", "local", "-o", "s3://bucket/tables/answers.csv", "--input", "s3://bucket/tables/words.csv", "--on", "id"
     )

@@ -120,7 +120,7 @@ def test_whatever_call_fails_all_is_shipped_and_at_every_moment_what_is_listed_i
 
         objects.after_write, objects.late = whole, late
         begun = len(objects.calls)
-        objects.fails = lambda name, count, at=begun + number: count == at  # type: ignore[misc]
+        objects.fails = lambda name, count, at=begun + number: count == at
         done = courier.finish()
         assert done["complete"], done
         assert listed(objects) == content
@@ -248,6 +248,28 @@ def test_half_a_run_is_never_taken_for_whole(
     assert caught.value.exit_code is ExitCode.BAD_DATA
     assert not elsewhere.folder.exists()
     assert not list(elsewhere.folder.parent.glob(".*"))
+
+
+def test_a_fetch_that_fails_anywhere_leaves_nothing_and_the_next_gets_all(tmp_path: Path) -> None:
+    objects = Objects()
+    here = Machine(tmp_path / "here" / "job", objects)
+    content = journal(here.folder, 40)
+    here.ship()
+    failed: list[ExitCode] = []
+    for number in range(1, 12):
+        elsewhere = Machine(tmp_path / str(number) / "job", objects)
+        at = len(objects.calls) + number
+        objects.fails = lambda name, count, at=at: count == at
+        try:
+            elsewhere.settled()
+        except JobError as error:
+            failed.append(error.exit_code)
+            assert not elsewhere.folder.exists()
+            assert not list(elsewhere.folder.parent.glob(".*"))
+            elsewhere.settled()
+        assert elsewhere.results == content
+    assert len(failed) >= 6
+    assert set(failed) == {ExitCode.UNAVAILABLE}
 
 
 class Watch:
