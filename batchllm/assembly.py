@@ -58,9 +58,11 @@ def parts(
             ExitCode.USAGE, "serve works with run, chat and ask only; start the server yourself and give its base_url"
         )
     if settings.limits.share and settings.engine != "local":
-        raise JobError(ExitCode.USAGE, f"limits.share works on this machine only; engine '{settings.engine}' shares out its own limits")
+        raise JobError(
+            ExitCode.USAGE, f"limits.share works on this machine only; engine '{settings.engine}' shares out its own limits"
+        )
     if settings.lane != "live":
-        from batchllm.engines.batch_lane.services import refuse_lane
+        from batchllm.providers.batch_services import refuse_lane
 
         refuse_lane(settings, chosen.provider)
     schemas = schemas_of(settings)
@@ -118,7 +120,9 @@ def parts(
 def _elsewhere(configuration: Configuration, settings: Settings, chosen: Target, base_url: str | None) -> Elsewhere:
     """How the workers on other machines come to make the same requests as this process would."""
     recipe = partial(remade, shipped(settings, base_url))
-    return Elsewhere(recipe, secrets(settings, chosen.provider.key_env, configuration.environment), home_only=base_url is not None)
+    return Elsewhere(
+        recipe, secrets(settings, chosen.provider.key_env, configuration.environment), home_only=base_url is not None
+    )
 
 
 def remade(from_there: Shipped, keys: Mapping[str, str]) -> tuple[Route, Settings, Callable[[], Transport]]:
@@ -175,7 +179,9 @@ def _transport_name(settings: Settings) -> str:
 
 
 def _transport_options(settings: Settings) -> TransportOptions:
-    return TransportOptions(settings.timeouts, settings.sizes.response, settings.most_in_flight, settings.proxy, settings.ca_file)
+    return TransportOptions(
+        settings.timeouts, settings.sizes.response, settings.most_in_flight, settings.proxy, settings.ca_file
+    )
 
 
 def schemas_of(settings: Settings) -> dict[str | None, Schema]:

@@ -16,7 +16,20 @@ ENV_PREFIX = "BATCHLLM_"
 FACTS_PREFIX = "BATCHLLM_RUN_"
 """What a command of `on_finish` is told of the run it follows: facts, no settings, so that it may be batchllm itself."""
 WORKING_FILE = "batchllm.toml"
-_TABLES = ("body", "timeouts", "retries", "sizes", "providers", "simulator", "prices", "schemas", "batch", "gateway", "limits", "cloud")
+_TABLES = (
+    "body",
+    "timeouts",
+    "retries",
+    "sizes",
+    "providers",
+    "simulator",
+    "prices",
+    "schemas",
+    "batch",
+    "gateway",
+    "limits",
+    "cloud",
+)
 _ENDPOINT = ("provider", "base_url", "serve")
 _PATHS = ("schema", "media_root", "ca_file", "metrics_file", "tokenizer")
 

@@ -84,7 +84,9 @@ class BatchLane(_Frozen):
     poll: float = Field(10.0, gt=0, description="seconds until a batch is first asked after; the pauses grow from there")
     poll_most: float = Field(300.0, gt=0, description="the longest pause between two looks at a batch, seconds")
     settle: float = Field(30.0, ge=0, description="how long to look for a batch whose creation was not confirmed, seconds")
-    discount: float | None = Field(None, ge=0, le=1, description="share of the live price where the price list has no batch price")
+    discount: float | None = Field(
+        None, ge=0, le=1, description="share of the live price where the price list has no batch price"
+    )
 
 
 class Settings(_Frozen):
@@ -110,7 +112,9 @@ class Settings(_Frozen):
     escalate: str | None = Field(None, description="a model that is asked once for what is still invalid after `reask`")
     stream: bool | None = Field(None, description="stream answers; unset: as each line says")
     body: dict[str, Any] = Field(default_factory=dict, description="fields of every request whose line does not say otherwise")
-    concurrency: int | Literal["auto"] = Field(64, description="at most so many requests in flight; auto: as many as are worth it")
+    concurrency: int | Literal["auto"] = Field(
+        64, description="at most so many requests in flight; auto: as many as are worth it"
+    )
     max_concurrency: int = Field(1024, ge=1, le=100_000, description="at most so many where `concurrency` is auto")
     rpm: float | None = Field(None, gt=0, description="at most so many requests a minute")
     tpm: float | None = Field(None, gt=0, description="at most so many tokens a minute, prompt and answer")
@@ -121,9 +125,7 @@ class Settings(_Frozen):
     max_cost: float | None = Field(None, ge=0, description="US dollars that all runs into the folder may cost together")
     assume_max_tokens: int | None = Field(None, ge=1, description="the longest answer of a line that sets no limit itself")
     max_total_tokens: int | None = Field(None, ge=0, description="tokens that all runs into the folder may use together")
-    max_runtime: float | None = Field(
-        None, gt=0, description="seconds (or 1h30m) after which this run begins nothing new"
-    )
+    max_runtime: float | None = Field(None, gt=0, description="seconds (or 1h30m) after which this run begins nothing new")
     canary: int = Field(0, ge=0, description="lines asked first; goes on only where the budget holds the rest, or you say so")
     tokenizer: str | None = Field(None, description="a tokenizer.json that `check` counts with")
     until: str | None = Field(None, pattern=r"^([01]?\d|2[0-3]):[0-5]\d$", description="HH:MM after which nothing new begins")
@@ -135,7 +137,9 @@ class Settings(_Frozen):
     fresh: bool = Field(False, description="begin anew; the old folder is moved aside")
     ordered: bool = Field(False, description="also write results.ordered.jsonl")
     report: bool = Field(True, description="leave report.html in the folder at the end of a run")
-    on_finish: str | None = Field(None, description="a shell command at the end of a run, with the summary on its standard input")
+    on_finish: str | None = Field(
+        None, description="a shell command at the end of a run, with the summary on its standard input"
+    )
     on_finish_timeout: float = Field(60.0, gt=0, description="seconds `on_finish` may take")
     webhook: SecretStr | None = Field(None, exclude=True, description="a URL that is told how a run ended; kept secret")
     health_url: SecretStr | None = Field(None, exclude=True, description="a health check's ping URL; kept secret")
@@ -151,9 +155,15 @@ class Settings(_Frozen):
     pack: int = Field(1, ge=1, le=2048, description="lines of embeddings sent in one request")
     dedupe: bool | None = Field(None, description="send equal lines once: true all, false none, unset those at temperature 0")
     prefix_order: bool = Field(False, description="send lines with the same long beginning together, after one of them")
-    engine: Literal["local", "ray"] = Field("local", description="who sends the requests: this process, or workers on a Ray cluster")
-    ray_address: str | None = Field(None, description="the cluster's head, HOST:PORT; unset: RAY_ADDRESS, or one on this machine")
-    workers: int | None = Field(None, ge=1, le=10_000, description="workers on the Ray cluster; unset: one on each of its nodes")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="who sends the requests: this process, or workers on a Ray cluster"
+    )
+    ray_address: str | None = Field(
+        None, description="the cluster's head, HOST:PORT; unset: RAY_ADDRESS, or one on this machine"
+    )
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="workers on the Ray cluster; unset: one on each of its nodes"
+    )
     lane: Literal["live", "batch", "auto"] = Field(
         "live", description="requests one by one, the provider's Batch API, or that until `until` comes near"
     )

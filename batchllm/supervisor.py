@@ -41,7 +41,9 @@ async def supervise(run: Run, *, signals: bool) -> None:
 
     if run.parts.settings.max_runtime is not None:
         left = max(0.0, run.born + run.parts.settings.max_runtime - time.monotonic())
-        ending = JobError(ExitCode.TRY_LATER, f"the run time of {duration(run.parts.settings.max_runtime)} (--max-runtime) is over")
+        ending = JobError(
+            ExitCode.TRY_LATER, f"the run time of {duration(run.parts.settings.max_runtime)} (--max-runtime) is over"
+        )
         timers.append(loop.call_later(left, drain, ending))
     if run.parts.settings.until:
         seconds = seconds_until(run.parts.settings.until, datetime.now())
@@ -78,7 +80,6 @@ def _handlers(loop: asyncio.AbstractEventLoop, on_signal: Callable[[signal.Signa
     finally:
         for number in heard:
             loop.remove_signal_handler(number)
-
 
 
 def event_loop(*, fast: bool = True) -> Callable[[], asyncio.AbstractEventLoop]:

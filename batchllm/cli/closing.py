@@ -28,7 +28,9 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
     lines.append("  tokens    " + _tokens(summary))
     lines += _cost(summary)
     if summary["duplicates"]:
-        lines.append(f"  saved     {summary['duplicates']:,} requests: lines that ask the same as another (--no-dedupe sends them)")
+        lines.append(
+            f"  saved     {summary['duplicates']:,} requests: lines that ask the same as another (--no-dedupe sends them)"
+        )
     if summary["retries"]:
         lines.append("  retries   " + ", ".join(f"{count} {code}" for code, count in summary["retries"].items()))
     lines += _lanes(summary.get("lanes") or {}, summary["output"])

@@ -17,7 +17,7 @@ from aiohttp import web
 from batchllm.engines.batch_lane.apis import APIS, api_for
 from batchllm.engines.batch_lane.remote import BatchApi, RemoteError, Seen
 from batchllm.engines.batch_lane.returns import OVER, word
-from batchllm.engines.batch_lane.services import Service
+from batchllm.providers.batch_services import Service
 from batchllm.settings import Retries, Settings
 from batchllm.simulator import BatchOrders, Simulator, SimulatorOptions
 from batchllm.testing.simulation import route

@@ -14,10 +14,10 @@ from batchllm import assembly
 from batchllm.configuration import Configuration
 from batchllm.engines.batch_lane.lane import BatchLane, cancelling
 from batchllm.engines.batch_lane.remote import OpenAIBatches, Seen
-from batchllm.engines.batch_lane.services import Service
 from batchllm.engines.engine import Means
 from batchllm.errors import ExitCode, JobError
 from batchllm.pipeline import Run
+from batchllm.providers.batch_services import Service
 from batchllm.route import Route
 from batchllm.settings import Settings, checked
 from batchllm.simulator import BatchOrders, Simulator, SimulatorOptions

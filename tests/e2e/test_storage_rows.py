@@ -214,7 +214,13 @@ def test_a_machine_that_slept_asks_again_what_was_in_the_air_s14(tmp_path: Path)
 
 def test_only_timestamps_come_from_the_wall_clock_s13() -> None:
     """A clock that is set back must not lengthen a wait: every wait counts on the loop's own clock."""
-    allowed = {"batchllm/journal", "batchllm/simulator", "batchllm/testing", "batchllm/api.py"}
+    allowed = {
+        "batchllm/journal", "batchllm/simulator", "batchllm/testing", "batchllm/api.py",
+        "batchllm/watching/metrics_file.py",  # metrics are times of day
+        "batchllm/sharing/ledger.py", "batchllm/cloud/lease.py",  # the age of what others left, told beside a clock of our own
+        "batchllm/engines/batch_lane/application.py",  # how long a batch took, over restarts
+        "batchllm/gateway/serving.py", "batchllm/cloud/courier.py",
+    }  # fmt: skip
     found = set()
     for path in sorted((ROOT / "batchllm").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

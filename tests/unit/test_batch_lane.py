@@ -26,7 +26,6 @@ from batchllm.engines.batch_lane.returns import (
     returned,
     word,
 )
-from batchllm.engines.batch_lane.services import SERVICES, service_of
 from batchllm.engines.batch_lane.sheets import in_a_batch, line_id, ranges
 from batchllm.engines.batch_lane.spool import Spool, TornError
 from batchllm.engines.batch_lane.timing import CANCEL_S, LivePool, live_in, next_pause
@@ -34,6 +33,7 @@ from batchllm.errors import ErrorCode, ExitCode, JobError
 from batchllm.item import Item
 from batchllm.journal.batches import fold
 from batchllm.providers import names, provider
+from batchllm.providers.batch_services import SERVICES, service_of
 from batchllm.settings import BatchLane, Retries
 from batchllm.steps import Again, Done
 from batchllm.testing import chat_reply

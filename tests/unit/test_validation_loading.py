@@ -61,7 +61,11 @@ def test_a_json_schema_file(folder):
 
 @pytest.mark.parametrize(
     "envelope",
-    ['{"name": "n", "strict": true, "schema": %s}', '{"type": "json_schema", "json_schema": {"name": "n", "schema": %s}}', "%s"],
+    [
+        '{"name": "n", "strict": true, "schema": %s}',
+        '{"type": "json_schema", "json_schema": {"name": "n", "schema": %s}}',
+        "%s",
+    ],
 )
 def test_a_schema_is_found_in_the_envelope_that_requests_carry_it_in(folder, envelope):
     (folder / "x.json").write_text(envelope % '{"type": "object", "required": ["a"]}')

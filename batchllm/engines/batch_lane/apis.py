@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import cast
 
 from batchllm.engines.batch_lane.remote import BatchApi
-from batchllm.engines.batch_lane.services import Service
+from batchllm.providers.batch_services import Service
 from batchllm.route import Route
 from batchllm.settings import Settings
 

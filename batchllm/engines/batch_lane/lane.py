@@ -20,7 +20,6 @@ from batchllm.engines.batch_lane.prices import BatchPrices
 from batchllm.engines.batch_lane.register import Register, Watch, as_ended
 from batchllm.engines.batch_lane.remote import BatchApi, RemoteError, Seen
 from batchllm.engines.batch_lane.returns import OVER, as_error_body, files_due, queue_is_full, word
-from batchllm.engines.batch_lane.services import Service, service_of
 from batchllm.engines.batch_lane.sheets import Sheets, read_ids
 from batchllm.engines.batch_lane.submission import Submission
 from batchllm.engines.batch_lane.supply import Supply
@@ -30,6 +29,7 @@ from batchllm.engines.feed import Feeder
 from batchllm.errors import ErrorCode, ExitCode, JobError
 from batchllm.journal.batches import BatchState
 from batchllm.journal.manifest import read_manifest
+from batchllm.providers.batch_services import Service, service_of
 from batchllm.strictjson import loads
 from batchllm.throttle import Throttle
 from batchllm.types import Json, Kind, Reply, Verdict

@@ -15,13 +15,13 @@ from pathlib import Path
 import orjson
 
 from batchllm.budget import Budget, Budgets
-from batchllm.engines.batch_lane.services import Service
 from batchllm.errors import ExitCode, JobError
 from batchllm.item import Item
 from batchllm.journal.batches import FOLDER
 from batchllm.journal.storage import Storage, closing, write_all, write_whole
 from batchllm.media import loaded
 from batchllm.media_files import MediaError
+from batchllm.providers.batch_services import Service
 from batchllm.route import Route
 from batchllm.steps import Done
 from batchllm.strictjson import dumps

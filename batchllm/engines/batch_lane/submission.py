@@ -8,12 +8,12 @@ from collections import deque
 from batchllm.engines.batch_lane.patience import Patience
 from batchllm.engines.batch_lane.register import Register
 from batchllm.engines.batch_lane.remote import TAG, BatchApi, RemoteError, Seen
-from batchllm.engines.batch_lane.services import Service
 from batchllm.engines.batch_lane.sheets import FullError, Sheet, Sheets, Unsendable
 from batchllm.engines.batch_lane.supply import Supply
 from batchllm.engines.engine import Means
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.batches import BatchState
+from batchllm.providers.batch_services import Service
 from batchllm.types import Kind
 
 _UNSURE = frozenset({Kind.MAYBE_PAID, Kind.UNREACHABLE})

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 
 from batchllm.engines.batch_lane.application import Application
-from batchllm.engines.batch_lane.services import Service
 from batchllm.engines.batch_lane.sheets import in_a_batch, line_id
 from batchllm.engines.feed import Feeder
 from batchllm.item import Item
 from batchllm.journal.batches import BatchState
+from batchllm.providers.batch_services import Service
 from batchllm.types import Request
 
 

@@ -46,7 +46,9 @@ def _money(picture: Picture) -> Markup:
         )
     if unseen:
         most = picture.words.totals.at_most_usd
-        rows.append((f"{counted(unseen, 'attempt')} may have been billed unseen", f"up to {money(most)}" if most else "unknown", NONE))
+        rows.append(
+            (f"{counted(unseen, 'attempt')} may have been billed unseen", f"up to {money(most)}" if most else "unknown", NONE)
+        )
     body = [
         el("tr", el("td", what), el("td", dollars, class_="n"), el("td", tokens, class_="n")) for what, dollars, tokens in rows
     ]
