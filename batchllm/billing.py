@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batchllm.attachments import attachments
 from batchllm.retry import Billed
 from batchllm.strictjson import dumps
-from batchllm.types import NO_USAGE, Json, Usage
+from batchllm.types import NO_USAGE, Json, Usage, value
 
 PER = 1_000_000
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -20,7 +20,7 @@ RATES = ("input", "output", "cached", "reasoning", "batch_input", "batch_output"
 """What a row of `[prices]` may say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Price:
     """US dollars per million tokens. `cached` defaults to the input price, `reasoning` to the output price.
 
@@ -71,7 +71,7 @@ def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
     return (fresh * rates.input + cached * cached_price + written) / PER
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Worst:
     """The most one request may use and cost; None where nobody can say."""
 
@@ -128,7 +128,7 @@ def _count(value: object) -> int:
     return int(value) if type(value) in (int, float) and value > 0 else 0  # type: ignore[call-overload, operator]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Charge:
     """What one attempt was billed: for certain, perhaps, or not at all. None is "nobody told", never nothing.
 

@@ -13,8 +13,9 @@ from batchllm.types import Json
 class Books:
     """Counts into one `Tally`: records by their last attempt, every other attempt by its own note."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sampled: bool = False) -> None:
         self.tally = Tally()
+        self._sampled = sampled
         self.sample = Sample()
 
     # -- what earlier runs left ------------------------------------------------------------------------------------
@@ -72,7 +73,8 @@ class Books:
     def record(self, record: Record, model: object) -> None:
         """One line's end: an answer of `model`, or a failure."""
         tally = self.tally
-        self.sample.add(record.facts, ok=record.ok, invalid=record.code is ErrorCode.SCHEMA_INVALID)
+        if self._sampled:
+            self.sample.add(record.facts, ok=record.ok, invalid=record.code is ErrorCode.SCHEMA_INVALID)
         if record.ok:
             tally.done += 1
             tally.answered_by(record.facts.get("model") or model)

@@ -46,7 +46,7 @@ class Run:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.books = Books()
+        self.books = Books(sampled=bool(parts.settings.canary))
         self.tally = self.books.tally
         self.canary = Canary(parts.settings, self.books)
         self.series = Series()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -12,12 +12,12 @@ import orjson
 from batchllm.billing import Charge, Worst
 from batchllm.errors import ErrorCode
 from batchllm.strictjson import dumps, loads
-from batchllm.types import NO_USAGE, Json, Usage, Verdict
+from batchllm.types import NO_USAGE, Json, Usage, Verdict, value
 
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """What one line of the job came to: the OpenAI Batch API's output line, our own facts under `batchllm`.
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from batchllm.billing import Charge, Worst
 from batchllm.errors import TransportError
 from batchllm.records import Record
-from batchllm.types import Call, Json, Reply, Request, Verdict
+from batchllm.types import Call, Json, Reply, Request, Verdict, value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """The line has its record; `verdict` is what ended it where no reply did."""
 
@@ -26,7 +25,7 @@ class Done:
         return (self.record, *self.more)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Again:
     """Ask once more, `wait_s` seconds from now at the earliest.
 
@@ -39,7 +38,7 @@ class Again:
     shunned: Mapping[int, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Halt:
     """The account or the endpoint says no to everything: the run stops and this line stays pending."""
 
@@ -47,7 +46,7 @@ class Halt:
     note: Json
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Onward:
     """A part was answered: what there is to keep of it, in a note or as finished records. The next request goes at once."""
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
 
 from batchllm.errors import ErrorCode
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[T]) -> type[T]:
+    """A frozen dataclass, kept frozen by the type checker: at run time that costs a microsecond for each of the dozen values
+    that a request is made of.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+@value
 class Extras:
     """What a line may be beyond a single text prompt.
 
@@ -26,7 +35,7 @@ class Extras:
     begun: tuple[Json, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One line of a job, ready to send.
 
@@ -44,7 +53,7 @@ class Request:
     extras: Extras | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BadLine:
     """A line of the job that cannot become a request."""
 
@@ -54,7 +63,7 @@ class BadLine:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """Tokens of one or more attempts. `None` means the provider did not say, which is never the same as zero."""
 
@@ -101,7 +110,7 @@ def _subtract(a: int | None, b: int | None) -> int | None:
 NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """One complete HTTP reply. Header names are lower case; `body` is decoded from its content encoding.
 
@@ -115,7 +124,7 @@ class Reply:
     ttft_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What a reply means, endpoint by endpoint.
 
@@ -148,7 +157,7 @@ class Kind(StrEnum):
     LOCAL = "local"  # our own machine ran out of something
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """What one attempt came to. `after_s` is the server's own wait (never undercut), None if it gave none."""
 
@@ -159,7 +168,7 @@ class Verdict:
     slow_ramp: bool = False  # "you grew too fast": come back slower than after an ordinary refusal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """One HTTP request as a transport sends it. `url` is absolute; headers hold the key and are never logged."""
 
@@ -170,7 +179,7 @@ class Call:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limits:
     """What a reply's headers reveal of the server's limits; None where they do not say. Seconds, counts."""
 
