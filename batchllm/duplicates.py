@@ -45,6 +45,14 @@ class Duplicates:
             for group in self._originals.look():
                 self._twins.answered(group)
 
+    def notices(self) -> list[str]:
+        """What is going to be saved, before it is: whoever asks twice on purpose has to know."""
+        if not self._twins:
+            return []
+        which = "" if self._dedupe else " at temperature 0"
+        spare = self._twins.spare
+        return [f"{spare} lines ask the same as another{which} and get its answer (--no-dedupe asks for each)"]
+
     def sent(self, batch: list[Request]) -> list[Request]:
         """The requests of a batch that are to be sent: of each group one, and none where there is a record already."""
         if not self._twins:

@@ -68,6 +68,8 @@ class Opening:
             self._survey.index, parts.folder, parts.route.settings_digest, parts.route.endpoint_for,
             dedupe=settings.dedupe, repeats=repeats,
         )  # fmt: skip
+        if self._survey.index.count(State.PENDING, State.RETRY):
+            notices += duplicates.notices()
         return Opened(journal, self._survey, replayed, duplicates, notices)
 
     # -- the job ---------------------------------------------------------------------------------------------------

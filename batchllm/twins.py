@@ -83,6 +83,11 @@ class Twins:
     def __len__(self) -> int:
         return len(self._taken) - 1
 
+    @property
+    def spare(self) -> int:
+        """Lines beside the first of each group."""
+        return len(self._groups) - self._groups.count(0) - len(self)
+
     def group(self, line: int) -> int:
         """The number of the line's group, from 1; 0 for a line that nobody else asks the same as."""
         return self._groups[line] if line < len(self._groups) else 0

@@ -10,6 +10,7 @@ import pytest
 
 from batchllm.errors import ExitCode
 from batchllm.simulator import Faults
+from tests.conftest import Command
 from tests.e2e.commands import Commands
 from tests.e2e.simulated import Outcome, perform
 
@@ -156,3 +157,10 @@ def test_verify_tells_of_a_duplicate_whose_original_asks_something_else(tmp_path
     ended = Commands(tmp_path, None, monkeypatch, capsys)("verify", "job.jsonl", "out")
     assert ended.code != 0
     assert "asks something else" in ended.out + ended.err
+
+
+def test_what_is_not_going_to_be_asked_is_told_before_anything_is_sent(command: Command) -> None:
+    command.write("job.jsonl", *LINES)
+    first, again = (command("run", "job.jsonl", "--provider", "simulator", "--model", "m") for _ in range(2))
+    assert "9 lines ask the same as another at temperature 0 and get its answer (--no-dedupe asks for each)" in first.err
+    assert "ask the same as another at" not in again.err
