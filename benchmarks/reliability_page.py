@@ -24,6 +24,10 @@ A point counts as survived if the same command, run again until it is done, leav
 every record that had been written is still there byte for byte, nothing that was finished is asked for again, no file
 holds a torn or fused line, and no more answers were bought in vain than were in flight. What was bought is counted by
 the endpoint, not by us.
+
+What the other ways through were put through stands with them: [the provider's Batch API](batch-lane.md),
+[a Batch API of one's own](gateway.md), [a cluster](scale.md), [object storage](cloud.md), [shared limits](sharing.md),
+[several endpoints](fleet.md), [budgets](budget.md).
 """
 
 TABLE_HEAD = """
@@ -46,8 +50,8 @@ CANNOT = """
   disks, some settings of network storage), what it confirmed may be gone after a power cut.
 * **One run per folder on a network file system without locks.** The lock is the kernel's (`flock`). On NFS mounted with
   `nolock`, and on some others, a second machine is not kept out; a run on a network file system says so at its start.
-* **That `--max-cost` is kept to the cent.** Where the endpoint reports no usage, or prices are wrong, what is counted
-  is an estimate; and what is in flight when the budget is reached is still paid for.
+* **That `--max-cost` is kept to the cent.** What nobody tells is counted at the most it can have been; where usage is told too
+  low, or a price is wrong, no count helps, and what is in flight at a `kill -9` is still paid for ([budgets](budget.md)).
 * **That the answers are right.** What a model says is checked for being whole and, with `--schema`, for its form.
 """
 
