@@ -110,7 +110,7 @@ def _rows(counts: Mapping[str, Count]) -> list[Row]:
     simulated, lives = figures["simulations"], figures["histories"]
     return [
         Row("process dies at the entry of a storage call", _held(counts["kills"]),
-            "every call of seven kinds of job, `tests/crash/sweeps.py`"),
+            "every call of eight kinds of job, `tests/crash/sweeps.py`"),
         Row("process dies in the midst of a write", _held(counts["tears"]),
             "each write after 0 bytes, 1 byte, 50 % and 99.9 % of it"),
         Row("process dies, and again while it recovers", _held(counts["double kills"]), "random pairs of calls, torn or not"),
