@@ -257,6 +257,7 @@ class Run:
             return summary(parts.facts, self.survey.index, self.tally, wall_s, self.ending, datetime.now(UTC))
         finally:
             journal.close()
+            self.survey.index.forget_names()
 
 
 def _taken_up(request: Request, begun: dict[int, list[Json]]) -> Request:

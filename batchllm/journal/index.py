@@ -113,6 +113,10 @@ class JobIndex:
             at = self._states.find(state, at + 1)
         return found
 
+    def forget_names(self) -> None:
+        """Keep where each line stands and nothing else: a run that has ended looks for no line any more."""
+        self._ids, self._digests, self._slots = array("Q", [0]), array("Q", [0]), array("I", bytes(4 * 1024))
+
     # -- as bytes, to be kept -------------------------------------------------------------------------------------------
 
     def pieces(self) -> Iterator[bytes]:
