@@ -115,6 +115,7 @@ def _kill_at_random(place: Workplace, rng: random.Random, broken: list[str]) -> 
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
+    _arrived(server, lambda: server.deserted)  # what the dead had sent counts for this life, not for the next one
     again = place.asked(before).keys() & done
     broken += [f"asked again though finished: {text}" for text in sorted(again)]
     return process.returncode == -signal.SIGKILL

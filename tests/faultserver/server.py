@@ -94,6 +94,11 @@ class FaultServer:
         times = [request.at for request in self.calls if text is None or request.text == text]
         return [later - earlier for earlier, later in pairwise(times)]
 
+    @property
+    def deserted(self) -> bool:
+        """Whether every connection has been served to its end: nobody's request is still on its way into `calls`."""
+        return not self._tasks
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Returns once the condition over this server's facts holds; only for the server's own loop."""
         while not condition():
