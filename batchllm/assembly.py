@@ -13,18 +13,17 @@ from batchllm import __version__
 from batchllm.admission import defaults_of, history_of, media_rules, preflight_for
 from batchllm.configuration import Configuration
 from batchllm.endpoints import endpoint_for
-from batchllm.engines.engine import Elsewhere
+from batchllm.engines.engine import Elsewhere, Remade
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.manifest import shaping_digest
 from batchllm.parts import Parts
 from batchllm.prices import PriceList
-from batchllm.protocols import Transport
 from batchllm.records import Record
 from batchllm.reports.summary import Facts
 from batchllm.route import Route
 from batchllm.settings import Settings
 from batchllm.shipping import Shipped, secrets, shipped
-from batchllm.sources.job_file import JobFile
+from batchllm.sources.job_file import JobFile, Rereading
 from batchllm.sources.request_line import RequestLine
 from batchllm.target import Target, target
 from batchllm.transports import TransportOptions, preferred, transport
@@ -113,22 +112,24 @@ def parts(
         key_hint=chosen.key_hint,
         deliver=deliver,
         watch=watch or Watchers(),
-        elsewhere=_elsewhere(configuration, settings, chosen, base_url) if settings.engine == "ray" else None,
+        elsewhere=_elsewhere(configuration, settings, chosen, job, base_url) if settings.engine == "ray" else None,
     )
 
 
-def _elsewhere(configuration: Configuration, settings: Settings, chosen: Target, base_url: str | None) -> Elsewhere:
+def _elsewhere(configuration: Configuration, settings: Settings, chosen: Target, job: Path, base_url: str | None) -> Elsewhere:
     """How the workers on other machines come to make the same requests as this process would."""
-    recipe = partial(remade, shipped(settings, base_url))
     return Elsewhere(
-        recipe, secrets(settings, chosen.provider.key_env, configuration.environment), home_only=base_url is not None
+        partial(remade, shipped(settings, base_url), job),
+        secrets(settings, chosen.provider.key_env, configuration.environment),
+        Rereading(job, line_reader(settings)),
+        home_only=base_url is not None,
     )
 
 
-def remade(from_there: Shipped, keys: Mapping[str, str]) -> tuple[Route, Settings, Callable[[], Transport]]:
-    """The route and the transport of a run that another machine conducts."""
-    made = parts(Configuration(from_there.unpacked(), dict(keys)), Path(), Path(), command="", base_url=from_there.base_url)
-    return made.route, made.settings, made.transport
+def remade(from_there: Shipped, job: Path, keys: Mapping[str, str]) -> Remade:
+    """What sends the requests of a run that another machine conducts. `job` is what it reads, and may not be here."""
+    made = parts(Configuration(from_there.unpacked(), dict(keys)), job, Path(), command="", base_url=from_there.base_url)
+    return Remade(made.route, made.settings, made.transport, Rereading(job, line_reader(made.settings)))
 
 
 def borne(settings: Settings, chosen: Target) -> Settings:

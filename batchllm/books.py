@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batchllm.errors import ErrorCode
 from batchllm.records import Record, usage_from
 from batchllm.sample import Sample
-from batchllm.steps import Asked, Done
+from batchllm.steps import Asked, Done, Finished
+from batchllm.strictjson import loads
 from batchllm.tally import Tally, fields_of
 from batchllm.types import Json
 
@@ -82,6 +85,23 @@ class Books:
             tally.failed += 1
             tally.add_failure(str(record.code), record.line, record.custom_id, record.message)
             tally.add_problems(fields_of(record.facts))
+
+    def answered(self, answers: Sequence[Finished]) -> None:
+        """The same as `done` and `record` of each."""
+        tally = self.tally
+        tally.requests += len(answers)
+        tally.done += len(answers)
+        for one in answers:
+            tally.latency.add(one.latency_s)
+            if one.ttft_s is not None:
+                tally.ttft.add(one.ttft_s)
+                if one.tokens_per_s is not None:
+                    tally.token_rate.add(one.tokens_per_s)
+            tally.add_usage(one.last.usage)
+            tally.add_cost(one.last.cost_usd)
+            tally.answered_by(one.model)
+            if self._sampled:
+                self.sample.add(loads(one.record)["batchllm"], ok=True)
 
     def note(self, note: Json) -> None:
         """An attempt that did not become a record, or a turn of a conversation."""

@@ -45,6 +45,11 @@ class Duplicates:
             for group in self._originals.look():
                 self._twins.answered(group)
 
+    @property
+    def found(self) -> bool:
+        """Whether there are any, so that lines have to be looked at before they are sent."""
+        return bool(self._twins)
+
     def notices(self) -> list[str]:
         """What is going to be saved, before it is: whoever asks twice on purpose has to know."""
         if not self._twins:

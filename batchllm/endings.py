@@ -35,6 +35,10 @@ class Endings:
         """Whether a line has been answered, or failed by what is its own: then a no is no longer laid to the settings."""
         return self._answered
 
+    def saw_answer(self) -> None:
+        """A line was answered."""
+        self._answered = True
+
     def after(self, step: AnyStep, item: Asked, throttle: Throttle, now: float) -> JobError | None:
         if isinstance(step, Onward) or (isinstance(step, Done) and step.record.ok):
             self._answered = True

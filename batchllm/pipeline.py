@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from batchllm.books import Books
 from batchllm.budget import Budgets, budgets
 from batchllm.derived import write_derived
 from batchllm.endings import Endings
-from batchllm.engines.engine import Engine, Means, name_of
+from batchllm.engines.engine import Engine, Forwarding, Means, name_of, refuse_unready
 from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import LineFeeder
 from batchllm.engines.roster import Roster, roster_for
@@ -23,11 +24,12 @@ from batchllm.journal.index import State
 from batchllm.opening import Opened, Opening
 from batchllm.pack import packed
 from batchllm.parts import Parts
+from batchllm.pending import Pending
 from batchllm.records import Record, failure_line
 from batchllm.reports.summary import earlier_series, summary
 from batchllm.series import Point, Series, joined
 from batchllm.sharing import shared
-from batchllm.steps import Asked, Done
+from batchllm.steps import Asked, Done, Finished
 from batchllm.strictjson import dumps
 from batchllm.survey import Survey
 from batchllm.terminal import say_aside
@@ -62,8 +64,10 @@ class Run:
 
     def prepare(self) -> Survey:
         """Take the folder, read the job and what earlier runs left. Blocking. Raises `JobError`; then nothing was sent."""
+        refuse_unready(self.parts.settings)
         opened = self._opened = Opening(self.parts, self.books).take()
         self.survey = opened.survey
+        self._lines = Pending(self.parts.job, opened)
         self.notices += opened.notices
         self.started = time.monotonic()
         return self.survey
@@ -78,11 +82,15 @@ class Run:
         """Ask for every pending line. Ends early only by `stop`, a cancel, or what `Endings` finds; see `ending`."""
         parts, settings, opened = self.parts, self.parts.settings, self._opened
         assert opened is not None
+        self.survey.index.forget_places()  # nothing is looked up by its id while lines are asked
         loop = asyncio.get_running_loop()
         throttle = Throttle(
             settings.most_in_flight, loop.time(), rpm=settings.rpm, tpm=settings.tpm, auto=settings.concurrency == "auto"
         )
-        outlet = Outlet(self._done, self._note, None if parts.deliver is None else self._deliver)
+        whole = parts.deliver is not None or parts.watch.want_records
+        outlet = Outlet(
+            self._done, self._note, None if parts.deliver is None else self._deliver, answered=None if whole else self._answered
+        )
         endings = Endings(settings.retries, parts.facts.endpoint, parts.key_hint)
         if name_of(settings) == "local":
             self.roster = roster_for(parts.route, throttle, endings, loop.time(), say_aside)
@@ -90,7 +98,7 @@ class Run:
             self.started = time.monotonic()
             means = Means(
                 settings, parts.route, transport, throttle, outlet, endings, parts.jitter, self._budgets(), parts.folder,
-                parts.storage, self._read_again, self._durable, parts.elsewhere, self.roster, lambda: self.pending,
+                parts.storage, partial(self._lines.requests, again=True), self._durable, parts.elsewhere, self.roster, lambda: self.pending,
             )  # fmt: skip
             self.pool = parts.engine(means)
             self._sample()
@@ -108,8 +116,12 @@ class Run:
         await self._answer_duplicates()
 
     async def _ask(self, pool: Engine, among: Callable[[int], bool] | None = None) -> None:
-        settings, lines = self.parts.settings, self._pending_batches(among)
-        batches = packed(lines, settings.pack) if settings.pack > 1 else lines
+        settings, lines = self.parts.settings, self._lines
+        if isinstance(pool, Forwarding) and lines.plain and not (settings.pack > 1 or settings.prefix_order):
+            await pool.forward(LineFeeder(lines.unread(among)))
+            return
+        requests = lines.requests(among)
+        batches = packed(requests, settings.pack) if settings.pack > 1 else requests
         self._warming = WarmingFeeder(batches) if settings.prefix_order else None
         await pool.run(self._warming or LineFeeder(batches))
 
@@ -167,21 +179,18 @@ class Run:
         self._opened.journal.force()
         return self._opened.journal.fault is None
 
-    def _read_again(self, among: Callable[[int], bool]) -> Iterator[list[Request]]:
-        """Lines that have been handed out before, for an engine that does not hold them."""
-        return self._pending_batches(among, again=True)
-
-    def _pending_batches(self, among: Callable[[int], bool] | None = None, *, again: bool = False) -> Iterator[list[Request]]:
+    def _answered(self, answers: Sequence[Finished]) -> None:
+        """Lines that other processes finished: all of them to the journal before any of them goes into the books."""
         assert self._opened is not None
-        index, begun = self.survey.index, self._opened.replayed.begun
-        wanted = index.wanted if among is None else lambda line: index.wanted(line) and among(line)
-        for batch in self.parts.job.pending(wanted, self.survey.last_line):
-            for request in batch:
-                if not index.same(request.line, request.digest):
-                    raise JobError(ExitCode.BAD_DATA, f"{self.parts.job.path}: line {request.line} was changed during the run")
-            if not again:
-                batch = self._opened.duplicates.sent(batch)
-            yield [_taken_up(one, begun) for one in batch] if begun else batch
+        self._opened.journal.results([one.record for one in answers])
+        index = self.survey.index
+        for one in answers:
+            index.set(one.line, State.DONE)
+            if self._warming is not None:
+                self._warming.answered(one.line)
+        self.books.answered(answers)
+        self._sample()
+        self.parts.watch.answered(answers)
 
     def _done(self, step: Done, item: Asked) -> None:
         """What one request came to, usually one line's record: to the journal first and only then into the books."""
@@ -258,13 +267,6 @@ class Run:
         finally:
             journal.close()
             self.survey.index.forget_names()
-
-
-def _taken_up(request: Request, begun: dict[int, list[Json]]) -> Request:
-    """A conversation with the turns that earlier runs finished; any other request as it is."""
-    if request.extras is None or request.line not in begun:
-        return request
-    return replace(request, extras=replace(request.extras, begun=tuple(begun.pop(request.line))))
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

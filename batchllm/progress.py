@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tqdm import tqdm
 
+from batchllm.engines.engine import Forwarding
 from batchllm.reports.summary import counts
 from batchllm.terminal import say
 
@@ -42,6 +43,9 @@ def figures(run: Run, failed: int) -> dict[str, str]:
     }
     if pool is not None and pool.parked:
         shown["waiting"] = str(pool.parked)
+    if isinstance(pool, Forwarding):
+        workers = pool.workers()
+        shown["workers"] = f"{sum(one['in_flight'] is not None for one in workers)}/{len(workers)}"
     if tally.cost_usd:
         shown["cost"] = f"${tally.cost_usd:.4f}"
     return shown

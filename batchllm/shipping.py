@@ -41,7 +41,8 @@ def shipped(settings: Settings, base_url: str | None) -> Shipped:
     absolute = _renamed(settings, {name: str(Path(name).resolve()) for name in _files(settings)})
     files = {name: _read(name) for name in _files(absolute)}
     defaults = {name: Settings.model_fields[name].get_default() for name in _HERE_ONLY if name in Settings.model_fields}
-    return Shipped(absolute.model_copy(update=defaults), base_url, files)
+    root = None if settings.media_root is None else str(Path(settings.media_root).absolute())
+    return Shipped(absolute.model_copy(update={**defaults, "media_root": root}), base_url, files)
 
 
 def secrets(settings: Settings, key_env: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:

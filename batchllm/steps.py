@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Protocol
 
 from batchllm.billing import Charge, Worst
@@ -23,6 +24,23 @@ class Done:
     @property
     def records(self) -> tuple[Record, ...]:
         return (self.record, *self.more)
+
+
+@value
+class Finished:
+    """A line that is answered, its record made by another process: `record` is the line of `results.jsonl`.
+
+    Beside the bytes stands what books and onlookers take of them. `last` is what its last request was billed.
+    """
+
+    line: int
+    custom_id: str
+    record: bytes = field(repr=False)
+    model: str | None
+    latency_s: float
+    ttft_s: float | None
+    tokens_per_s: float | None
+    last: Charge
 
 
 @value

@@ -1,6 +1,6 @@
 """`--concurrency auto` beside every fixed setting, on servers that never refuse.
 
-    python -m benchmarks.auto [--seeds 5] [--processes 1]
+    python -m benchmarks.auto [--seeds 5] [--processes 1] [--cases TEXT]
     python -m benchmarks.auto --url http://127.0.0.1:8100/v1 --model tiny [--lines 1500] [--rounds 3] [--settings 4,8,16,32,64,128]
 
 Without a URL the real pool meets simulated servers in virtual time. A rate is that of the tokens answered until the last line
@@ -27,6 +27,10 @@ from benchmarks.processes import Spread, batchllm_command, cost
 LEVELS = (1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 512, 1024)
 
 
+QUICK = Hardware(slots=64, step_s=0.0026, knee=20.5, sharpness=1.0, tokens=32.0, spread=0.8, prompt=60.0)
+"""A small model: as quick as one on two cores, and as soft a knee."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     name: str
@@ -47,6 +51,10 @@ CASES = (
     Case("thrashing beyond 40", THRASHING, 6000),
     Case("the same, answers of very different lengths", replace(THRASHING, spread=1.2), 6000),
     Case("thrashing badly beyond 12", replace(THRASHING, knee=12.0, thrash=0.2), 2500),
+    Case("short: batching, knee at 48", BATCHING, 450),
+    Case("short: queueing, 24 at once", QUEUEING, 230),
+    Case("short: thrashing beyond 40", THRASHING, 350),
+    Case("short: answers in a tenth of a second, 64 at once", QUICK, 4000),
 )
 
 
@@ -79,16 +87,18 @@ def sweep(hardware: Hardware, items: int, seed: int = 1) -> int:
 
 
 def compare(case: Case, seeds: int) -> Found:
-    best = sweep(case.hardware, max(1200, case.items // 4))
+    best = sweep(case.hardware, case.items if case.items < 1200 else max(1200, case.items // 4))
     fixed = [ran(case.hardware, case.items, limit=best, seed=seed).rate for seed in range(1, seeds + 1)]
     found: list[Ran] = [ran(case.hardware, case.items, limit=None, seed=seed) for seed in range(1, seeds + 1)]
     shares = [one.rate / other for one, other in zip(found, fixed, strict=True)]
     return Found(case, best, sum(fixed) / seeds, shares, [one.held[-1][1] for one in found])
 
 
-def simulated(seeds: int, processes: int) -> Iterator[Found]:
+def simulated(seeds: int, processes: int, text: str = "") -> Iterator[Found]:
+    """The cases whose name has this text. A short one takes about half a minute at the best setting."""
+    cases = [case for case in CASES if text in case.name]
     with ProcessPoolExecutor(processes) as workers:
-        yield from workers.map(compare, CASES, [seeds] * len(CASES))
+        yield from workers.map(compare, cases, [seeds] * len(cases))
 
 
 def write_job(path: Path, lines: int, seed: int = 1) -> None:
@@ -137,6 +147,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.auto", description="--concurrency auto beside fixed settings.")
     parser.add_argument("--seeds", metavar="N", type=int, default=5, help="(default: 5)")
     parser.add_argument("--processes", metavar="N", type=int, default=1, help="(default: 1)")
+    parser.add_argument("--cases", metavar="TEXT", default="", help="only simulated servers whose name has this text")
     parser.add_argument("--url", help="a real server's address, /v1 included")
     parser.add_argument("--model", default="tiny", help="(default: tiny)")
     parser.add_argument("--lines", metavar="N", type=int, default=1500, help="(default: 1500)")
@@ -146,7 +157,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.url is None:
         print(HEAD, flush=True)
-        for found in simulated(given.seeds, given.processes):
+        for found in simulated(given.seeds, given.processes, given.cases):
             print(found.row(), flush=True)
         return 0
 

@@ -6,33 +6,47 @@ import asyncio
 import pickle
 import random
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from batchllm.budget import Budgets
 from batchllm.endings import Endings
-from batchllm.engines.engine import Elsewhere, Means
+from batchllm.engines.engine import Elsewhere, Means, Remade
 from batchllm.engines.exchange import Outlet
 from batchllm.engines.feed import GivenFeeder
 from batchllm.engines.ray_pool.driver import RayPool
 from batchllm.engines.ray_pool.hands import BlinkError, LostError
-from batchllm.engines.ray_pool.wire import Hello, Kit, Order, Report
-from batchllm.engines.ray_pool.worker import Worker
+from batchllm.engines.ray_pool.wire import ANSWERED, DONE, Hello, Kit, Order, Report
+from batchllm.engines.ray_pool.worker import LOOK_S, UNHEARD_S, Worker
 from batchllm.errors import JobError
 from batchllm.journal.storage import Storage
 from batchllm.protocols import Feed
-from batchllm.route import Route
 from batchllm.settings import Retries, Settings
-from batchllm.steps import Asked, Done
+from batchllm.sources.job_file import Rereading, Unread
+from batchllm.sources.request_line import RequestLine
+from batchllm.steps import Asked, Done, Finished
+from batchllm.strictjson import dumps
 from batchllm.testing.simulated_endpoint import ServerModel, SimulatedEndpoint
 from batchllm.testing.simulation import request, route
 from batchllm.testing.virtual_clock import run_virtual
 from batchllm.throttle import Throttle
-from batchllm.types import Call, Json, Reply
+from batchllm.types import Call, Json, Reply, Request
 
 TRAVEL_S = 0.002
+QUIET_S = UNHEARD_S + 2 * LOOK_S
+"""After so long without an order a worker has begun the last of its lines."""
+READER = RequestLine({"model": "m"}, "/v1/chat/completions")
+REREADING = Rereading(Path("job.jsonl"), READER)
+
+
+def unread(line: int, raw: bytes | None = None) -> Unread:
+    """A line as it stands in a job: that of `request(line)` where nothing else is said."""
+    raw = raw or dumps({"body": request(line).body})
+    read = READER.read(line, raw)
+    assert isinstance(read, Request)
+    return Unread(line, raw, int(read.digest[:16], 16))
 
 
 class Mortal:
@@ -89,7 +103,7 @@ class LocalHand:
         await asyncio.sleep(self._crew.start_s)
         self.transport = Mortal(self._crew.endpoint)
         made = self._crew.made(self.transport)
-        return await self.worker.begin(Kit(lambda _: made, kit.where, kit.key_hint, kit.start, kit.auto), secrets)
+        return await self.worker.begin(replace(kit, recipe=lambda _: made), secrets)
 
     async def exchange(self, order: Order) -> Report:
         await self._travel()
@@ -142,8 +156,8 @@ class LocalCrew:
         self.most_held = 0
         self._route = route(retries)
 
-    def made(self, transport: Mortal) -> tuple[Route, Settings, Any]:
-        return self._route, Settings(), lambda: transport
+    def made(self, transport: Mortal) -> Remade:
+        return Remade(self._route, Settings(), lambda: transport, REREADING)
 
     async def open(self, wanted: int | None) -> int:
         return self.size
@@ -173,6 +187,16 @@ class LocalCrew:
     @property
     def alive(self) -> list[LocalHand]:
         return [hand for hand in self.hands if not hand.dead and hand.transport is not None]
+
+
+class RawLines:
+    """See `engines.feed.RawFeeder`."""
+
+    def __init__(self, lines: Iterator[Unread]) -> None:
+        self._lines = lines
+
+    async def next(self) -> Unread | None:
+        return next(self._lines, None)
 
 
 @dataclass
@@ -224,8 +248,11 @@ def conduct(
     stop_at: float | None = None,
     gone_at: float | None = None,
     stuck: bool = False,
+    raw: bool = False,
+    changed: int = 0,
 ) -> Seen:
-    """Run a job of so many lines with workers in this process."""
+    """Run a job of so many lines with workers in this process. `raw`: the workers read them, and find that `changed` is not
+    what it was."""
     seen = Seen()
 
     async def go() -> None:
@@ -249,14 +276,19 @@ def conduct(
         def note(one: Json, item: Asked) -> None:
             seen.notes.append(one)
 
+        def answered(answers: Sequence[Finished]) -> None:
+            seen.records.extend((one.line, None) for one in answers)
+
         means = Means(
-            Settings(), route(rules), endpoint, throttle, Outlet(done, note), Endings(rules, "the endpoint"),
+            Settings(), route(rules), endpoint, throttle, Outlet(done, note, answered=answered), Endings(rules, "the endpoint"),
             random.Random(seed).random, budgets or Budgets(), Path(), Storage(), lambda *_: iter(()), lambda: True,
-            Elsewhere(lambda _: crew.made(Mortal(endpoint)), {}),
+            Elsewhere(lambda _: crew.made(Mortal(endpoint)), {}, REREADING),
         )  # fmt: skip
         pool = RayPool(means, crew)
         timers = [loop.call_later(event.at, _happen, event, crew, seen, loop) for event in events]
-        running = asyncio.ensure_future(pool.run(GivenFeeder(request(line) for line in range(1, items + 1))))
+        lines = (replace(unread(line), digest=0) if line == changed else unread(line) for line in range(1, items + 1))
+        requests = GivenFeeder(request(line) for line in range(1, items + 1))
+        running = asyncio.ensure_future(pool.forward(RawLines(lines)) if raw else pool.run(requests))
         if cancel_at is not None:
             timers.append(loop.call_later(cancel_at, running.cancel))
         if stop_at is not None:
@@ -289,13 +321,18 @@ def _happen(event: Event, crew: LocalCrew, seen: Seen, loop: asyncio.AbstractEve
         hand.blinking += 1
     elif not hand.cut:
         hand.cut = True
-        if event.lasts_s >= 15:
-            seen.lost_in_flight += _unsettled(hand)
+        if event.lasts_s > QUIET_S:  # until then it may begin more
+            loop.call_later(QUIET_S, _count_lost, hand, seen)
         loop.call_later(event.lasts_s, hand.heal)
+
+
+def _count_lost(hand: LocalHand, seen: Seen) -> None:
+    if not hand.dead:
+        seen.lost_in_flight += _unsettled(hand)
 
 
 def _unsettled(hand: LocalHand) -> int:
     """Lines that were begun and whose outcome the driver does not have: what may be asked twice."""
     assert hand.transport is not None
     outbox = hand.worker._outbox
-    return hand.transport.flying + sum(kind == 1 for kind, _ in outbox.kept())
+    return hand.transport.flying + sum(not isinstance(one, int) and one[0] in (ANSWERED, DONE) for one in outbox.kept())

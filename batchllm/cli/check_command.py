@@ -9,7 +9,7 @@ from batchllm.admission import preflight_for
 from batchllm.assembly import borne, check_values, formed, job_file, price_list, schemas_of
 from batchllm.cli.estimate import estimate_lines
 from batchllm.cli.flags import configuration_for, folder_for
-from batchllm.cli.remote import local_job
+from batchllm.cli.remote import local_job, shipment_of
 from batchllm.configuration import Configuration
 from batchllm.errors import ExitCode
 from batchllm.estimate.counters import counter_for
@@ -24,6 +24,7 @@ from batchllm.terminal import say
 
 
 def main(args: Namespace) -> int:
+    shipment_of(args)
     args.job = local_job(args.job)
     return report(args, configuration_for(args))
 

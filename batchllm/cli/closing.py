@@ -7,6 +7,8 @@ from typing import Any
 
 from batchllm.terminal import say
 
+WORKERS = 8
+"""So many have a line of their own."""
 _GO_ON = {69, 74, 75, 77, 129, 130, 143}
 
 
@@ -38,6 +40,7 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
     if summary.get("concurrency_found"):
         lines.append(f"  in flight {summary['concurrency_found']:,} at a time, as --concurrency auto found")
     lines += _endpoints(summary.get("endpoints", ()))
+    lines += _workers(summary.get("ray", {}).get("workers", []))
     lines.append(f"  files     {summary['output']}/results.jsonl" + (", errors.jsonl" if counts["failed"] else ""))
     if summary["removed_lines"]:
         lines.append(f"  note      {summary['removed_lines']} answers belong to lines the job no longer has; they are kept")
@@ -115,6 +118,18 @@ def _endpoints(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
             f"  endpoint  {row['endpoint']}: {row['requests']} requests, {row['answered']} answered, {row['refused']} refused, "
             f"{row['failed']} failed, {row['tokens']:,} tokens{times}; up to {row['limit']} in flight{state}"
         )
+
+
+def _workers(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What each of several workers did."""
+    for row in rows[:WORKERS]:
+        lost = f"; {row['lost']} lost" if row["lost"] else ""
+        yield (
+            f"  worker    {row['worker']} on {row['node'] or 'no node'}: {row['requests']:,} requests, {row['answered']:,} answered, "
+            f"{row['failed']:,} failed, {row['tokens']:,} tokens{lost}"
+        )
+    if len(rows) > WORKERS:
+        yield f"            and {len(rows) - WORKERS} more, in summary.json"
 
 
 def _time(summary: dict[str, Any]) -> str:

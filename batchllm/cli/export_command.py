@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from batchllm.cli.build_command import reading_of
-from batchllm.cli.remote import local_output, local_table
+from batchllm.cli.remote import Output, local_job, local_output, local_table, output_to_read
 from batchllm.cloud.address import Remote
 from batchllm.errors import ExitCode, JobError
 from batchllm.export.exporting import Exported, OpenSink, Wish, export
@@ -24,12 +24,15 @@ DEFAULT_NAME = "export.csv"
 def main(args: Namespace) -> int:
     gc.set_threshold(100_000, 50, 1000)  # rows by the thousand, none of them in a cycle: looking for one costs a tenth
     args.input = None if args.input is None else local_table(args.input)
+    args.job = None if args.job is None else local_job(args.job)
+    source = output_to_read(args.folder)
+    args.folder = source.folder
     with local_output(args) as at:
-        return _export(args, at)
+        return _export(args, source, at)
 
 
-def _export(args: Namespace, at: Remote | None) -> int:
-    path = args.output or args.folder / DEFAULT_NAME
+def _export(args: Namespace, source: Output, at: Remote | None) -> int:
+    path = args.output or source.beside(DEFAULT_NAME)
     write, options = sink_for(path, args.to), SinkOptions(args.table)
     wish = _wish(args, path)
     open_sink: OpenSink = lambda columns: write(path, columns, options)  # noqa: E731
@@ -42,7 +45,7 @@ def _export(args: Namespace, at: Remote | None) -> int:
     if args.json:
         say(orjson.dumps({"output": str(at or path), **exported.as_json()}).decode())
     else:
-        _tell(exported, wish, at or path)
+        _tell(exported, wish, source, at or path)
     return int(ExitCode.OK)
 
 
@@ -79,10 +82,10 @@ def _job(args: Namespace, manifest: Manifest) -> Path | None:
     return named if named.is_file() else None
 
 
-def _tell(done: Exported, wish: Wish, path: Path | Remote) -> None:
+def _tell(done: Exported, wish: Wish, source: Output, path: Path | Remote) -> None:
     mark = "SIMULATED · " if wish.manifest.simulated else ""
     rows = f"{done.rows:,} rows, {len(done.columns)} columns"
-    say(f"{mark}{wish.folder} → {path}: {rows}; {done.answered:,} answered, {done.failed:,} failed")
+    say(f"{mark}{source.at or wish.folder} → {path}: {rows}; {done.answered:,} answered, {done.failed:,} failed")
     if done.pending:
         say(f"  note      {done.pending:,} lines have no record yet" + ("" if wish.everything else "; --all writes them too"))
     if done.removed:

@@ -6,11 +6,17 @@ import argparse
 from pathlib import Path
 
 from batchllm.cli import groups
+from batchllm.cli.groups import place
+
+_FOLDER = "an output folder, also of a job that is running, or where one was shipped (s3://, gs://, az://)"
 
 
 def status(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  batchllm status outputs/extract"
-    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    parser.epilog = (
+        "examples:\n  batchllm status outputs/extract\n"
+        "  batchllm status s3://bucket/out/reviews              (what was shipped so far; nothing is written there)"
+    )
+    parser.add_argument("folder", type=place, metavar="DIR", help=_FOLDER)
     parser.add_argument("--json", action="store_true", help="print it as one line of JSON on stdout")
 
 
@@ -22,11 +28,11 @@ def report(parser: argparse.ArgumentParser) -> None:
         "The page is one file, opens without a network and loads nothing. Its path is printed.\n\n"
         "exit codes: 0 written · 65 no run was made into this folder · 74 the page could not be written"
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    parser.add_argument("folder", type=place, metavar="DIR", help=_FOLDER)
     parser.add_argument(
-        "other", type=Path, nargs="?", metavar="DIR", help="another one, to compare: what changed from the first to this"
+        "other", type=place, nargs="?", metavar="DIR", help="another one, to compare: what changed from the first to this"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write the page")
+    parser.add_argument("-o", "--output", type=place, metavar="FILE", help="where to write the page")
 
 
 def verify(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +43,9 @@ def verify(parser: argparse.ArgumentParser) -> None:
         "exit codes: 0 proved · 1 refuted, with a list of what does not hold · 65 damaged or unreadable ·\n"
         "  75 --repair while a run is at work"
     )
-    groups.job(parser)
+    groups.job(parser, place)
     parser.add_argument(
-        "results", type=Path, nargs="+", metavar="DIR | FILE", help="an output folder, or Batch output files of any tool"
+        "results", type=place, nargs="+", metavar="DIR | FILE", help="an output folder, or Batch output files of any tool"
     )
     parser.add_argument("--repair", action="store_true", help="move damaged lines aside, so that a run asks for them again")
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from batchllm.cli import groups, table_arguments, watch_arguments
 from batchllm.cli.groups import place
@@ -82,7 +81,7 @@ def check(parser: argparse.ArgumentParser) -> None:
     groups.media(parser)
     groups.pace(parser)
     about = "the output folder, whose answers tell what others will use (default: outputs/<job's stem>)"
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=about)
+    parser.add_argument("-o", "--output", type=place, metavar="DIR", help=about)
     groups.estimate(parser)
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON on stdout")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N lines")

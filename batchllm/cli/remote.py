@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchllm.cloud.address import Remote, is_remote
@@ -15,7 +16,7 @@ from batchllm.types import Json
 
 
 def local_job(job: Path | Remote) -> Path:
-    """The job, or the table it is built from, as a local file."""
+    """The job, the table it is built from, or results of another tool, as a local file."""
     return Path(local_table(job.url)) if isinstance(job, Remote) else job
 
 
@@ -41,6 +42,32 @@ def local_output(args: Namespace) -> Iterator[Remote | None]:
     with written(at) as local:
         args.output = local
         yield at
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A run's folder to read. `at` is the address it was fetched from, and `at_work` who ships there now, in words."""
+
+    folder: Path
+    at: Remote | None = None
+    at_work: str | None = None
+
+    def beside(self, name: str) -> Path:
+        """Where something is written that has no place of its own: in the folder, or here by the name of the address."""
+        return self.folder / name if self.at is None else Path(self.at.name + Path(name).suffix)
+
+
+def output_to_read(place: Path | Remote) -> Output:
+    """The folder, or what was shipped to the address so far. Raises `JobError` (2, 65, 69, 74, 75, 77)."""
+    if not isinstance(place, Remote):
+        return Output(place)
+    from batchllm.cloud.bucket import Bucket
+    from batchllm.cloud.view import view
+
+    seen = view(Bucket(place))
+    going = "" if seen.listing.complete else ", and the run has not ended" if seen.at_work else ", before the run ended"
+    say(f"{place}: what {seen.listing.host} shipped until {seen.listing.at}{going}")
+    return Output(seen.folder, place, seen.at_work)
 
 
 class Shipment:

@@ -7,9 +7,9 @@ import logging
 from argparse import Namespace
 from pathlib import Path
 
+from batchllm.cli.remote import local_output, output_to_read
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.journal import ATTEMPTS, RESULTS
-from batchllm.journal.storage import Storage, write_whole
 from batchllm.terminal import say
 
 UNASKED_BYTES = 2 << 30
@@ -17,17 +17,20 @@ UNASKED_BYTES = 2 << 30
 
 
 def main(args: Namespace) -> int:
-    from batchllm.reports.html import NAME, compare, report
+    from batchllm.reports.html import NAME, compare, report, write_page
 
-    if args.other is None:
-        path, page = args.output or args.folder / NAME, report(args.folder)
-    else:
-        path, page = args.output or Path("comparison.html"), compare(args.folder, args.other)
-    try:
-        write_whole(Storage(), path, page)
-    except OSError as error:
-        raise JobError(ExitCode.DISK, f"{path}: cannot be written: {error.strerror or error}") from None
-    print(path)
+    first = output_to_read(args.folder)
+    with local_output(args) as at:
+        if args.other is None:
+            path, page = args.output or first.beside(NAME), report(first.folder)
+        else:
+            path = args.output or Path("comparison.html")
+            page = compare(first.folder, output_to_read(args.other).folder)
+        try:
+            write_page(path, page)
+        except OSError as error:
+            raise JobError(ExitCode.DISK, f"{path}: cannot be written: {error.strerror or error}") from None
+    print(at or path)
     return int(ExitCode.OK)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from batchllm.cli.remote import output_to_read
 from batchllm.endings import duration
 from batchllm.reports.status import status
 from batchllm.terminal import say
@@ -20,7 +21,8 @@ SHOWN = 20
 
 def main(args: Namespace) -> int:
     now = datetime.now(UTC)
-    found = status(args.folder, now)
+    output = output_to_read(args.folder)
+    found = status(output.folder, now, output.at_work) | {"folder": str(args.folder)}
     if args.json:
         print(orjson.dumps(found).decode())
     else:

@@ -76,10 +76,11 @@ def export(parser: argparse.ArgumentParser) -> None:
         "Text that a spreadsheet would run as a formula gets a ' in front in CSV, and is marked as text in Excel.\n\n"
         "exit codes: 0 exported · 2 bad usage · 65 no output folder, or damaged · 74 the disk failed"
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="an output folder, also of a job that is running")
+    about = "an output folder, also of a job that is running, or where one was shipped (s3://, gs://, az://)"
+    parser.add_argument("folder", type=place, metavar="DIR", help=about)
     parser.add_argument("-o", "--output", type=place, metavar="FILE", help="the table (default: DIR/export.csv; - is stdout)")
     parser.add_argument("--to", choices=("csv", "tsv", "jsonl", "parquet", "xlsx", "duckdb"), help="if the name does not say")
-    parser.add_argument("--job", type=Path, metavar="JOB.jsonl", help="the job, where it is no longer where job.json says")
+    parser.add_argument("--job", type=place, metavar="JOB.jsonl", help="the job, where it is no longer where job.json says")
     parser.add_argument("--input", metavar="TABLE", help="the table the job was built from: its columns are put beside")
     parser.add_argument("--on", metavar="COLUMN", help="the input's column that holds the custom_id (default: by row number)")
     parser.add_argument("--explode", metavar="FIELD", help="a row for each element of this list of the answer")

@@ -12,6 +12,8 @@ import orjson
 
 from batchllm.admission import recorded_fault
 from batchllm.assembly import job_file
+from batchllm.cli.remote import Output, local_job, output_to_read
+from batchllm.cloud.address import Remote
 from batchllm.configuration import load
 from batchllm.errors import ExitCode, JobError
 from batchllm.findings import HARMLESS, MEANING, Finding, Findings, Flaw
@@ -33,13 +35,17 @@ from batchllm.validation import load_schema
 
 
 def main(args: Namespace) -> int:
+    args.job = local_job(args.job)
     open_job(args.job).close()
-    folders = [path for path in args.results if not path.is_file()]
+    args.results = [local_job(path) if _is_remote_file(path) else path for path in args.results]
+    folders = [path for path in args.results if isinstance(path, Remote) or not path.is_file()]
     if folders and len(args.results) > 1:
         raise JobError(ExitCode.USAGE, f"{folders[0]} is no file: name one output folder, or one or more files")
     if not folders and args.repair:
         raise JobError(ExitCode.USAGE, "--repair mends output folders; these are files")
-    verdict = _folder(args.job, folders[0], mend=args.repair) if folders else _files(args.job, args.results)
+    if args.repair and isinstance(folders[0], Remote):
+        raise JobError(ExitCode.USAGE, f"--repair mends local folders, and nothing is written to {folders[0]}")
+    verdict = _folder(args.job, output_to_read(folders[0]), mend=args.repair) if folders else _files(args.job, args.results)
     if args.json:
         print(orjson.dumps(verdict).decode())
     else:
@@ -51,11 +57,15 @@ def main(args: Namespace) -> int:
 # -- what is held against the job --------------------------------------------------------------------------------
 
 
-def _folder(job: Path, folder: Path, *, mend: bool) -> Json:
-    storage = Storage()
+def _is_remote_file(place: Path | Remote) -> bool:
+    return isinstance(place, Remote) and place.name.endswith(".jsonl")
+
+
+def _folder(job: Path, output: Output, *, mend: bool) -> Json:
+    folder, storage = output.folder, Storage()
     manifest = manifest_of(folder)
     if not mend:
-        return verify_folder(job, folder, manifest, holder(storage, folder))
+        return verify_folder(job, folder, manifest, output.at_work or holder(storage, folder))
     try:
         lock = FolderLock(storage, folder)
     except OSError as error:

@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -140,15 +141,19 @@ class Courier:
 
     def _lose(self) -> None:
         self.error = "another run took it"
+        with suppress(Exception):  # one that it took again on waking up, after the other had ended
+            self._lease.release()
         self.on_lost(
             JobError(ExitCode.TRY_LATER, f"{self._bucket.at} was taken by another run; what is here is in {self._folder}")
         )
 
     def _ship(self, *, everything: bool) -> bool:
         """Upload what is due, list it, and say whether there is more at once."""
-        behind = [self._ship_file(file, everything=everything) for file in SHIPPED]
-        if self._register.has_news and not self._again:
-            self._register.commit()
+        try:
+            behind = [self._ship_file(file, everything=everything) for file in SHIPPED]
+        finally:  # also where the next upload failed: what is listed is not lost with this machine
+            if self._register.has_news and not self._again:
+                self._register.commit()
         if everything and not any(behind):
             self._leave_derived()
             self._register.commit(complete=True)

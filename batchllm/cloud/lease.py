@@ -57,15 +57,10 @@ class Lease:
 
     def take(self) -> None:
         """Be the owner from now on. Raises `JobError` (75) where somebody else was quicker."""
-        found = self._bucket.read_marked(NAME)
         try:
-            if found is None:
-                self._bucket.create(NAME, self._text())
-            else:
-                self._bucket.replace(NAME, self._text(), found[1])
+            self._write(self._bucket.read_marked(NAME))
         except TakenError:
             raise self._taken((self._bucket.read_marked(NAME) or (b"{}", None))[0]) from None
-        self.renewed_at = self._clock()
 
     def renew(self) -> None:
         """Where it is due. Raises `TakenError` where it is another's by now."""
@@ -74,7 +69,19 @@ class Lease:
         found = self._bucket.read_marked(NAME)
         if found is not None and not self._is_mine(found[0]):
             raise TakenError
-        self._bucket.replace(NAME, self._text(), None if found is None else found[1])
+        self._write(found)
+
+    def _write(self, found: tuple[bytes, str | None] | None) -> None:
+        """Raises `TakenError`, but not over a write of its own that a library sent again because its answer was lost."""
+        try:
+            if found is None:
+                self._bucket.create(NAME, self._text())
+            else:
+                self._bucket.replace(NAME, self._text(), found[1])
+        except TakenError:
+            now = self._bucket.read_marked(NAME)
+            if now is None or not self._is_mine(now[0]):
+                raise
         self.renewed_at = self._clock()
 
     def release(self) -> None:
@@ -94,6 +101,18 @@ class Lease:
 
     def _taken(self, text: bytes) -> JobError:
         return JobError(ExitCode.TRY_LATER, f"{self._bucket.at} is in use by {_who(text)}; nothing was sent")
+
+
+def at_work(bucket: Bucket, wall: float) -> str | None:
+    """Who ships there, in words, where a lease was renewed lately by the clock of this machine. Raises what the bucket raises."""
+    try:
+        text = bucket.read(NAME)
+    except FileNotFoundError:
+        return None
+    at = _read(text).get("at")
+    if not isinstance(at, int | float) or at < wall - DEAD_S:
+        return None
+    return f"{_who(text)}, seen {max(0.0, wall - at):.0f} s ago"
 
 
 def _read(text: bytes) -> Json:

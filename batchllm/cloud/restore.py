@@ -41,7 +41,7 @@ def settled(bucket: Bucket, folder: Path, storage: Storage, *, fresh: bool, tell
     came to is fetched, and what this folder had not shipped yet is put behind it; the old folder is moved aside.
     Raises `JobError`: 65 where the folder holds another run or what is there is damaged; 69 or 77 where it cannot be read.
     """
-    listing, mark = _read(bucket)
+    listing, mark = listing_at(bucket)
     if fresh:
         return Known(listing, mark, uuid4().hex[:8], fresh=True)
     owner = _owner(folder, bucket.at)
@@ -60,7 +60,8 @@ def settled(bucket: Bucket, folder: Path, storage: Storage, *, fresh: bool, tell
     return Known(listing, mark, owner or uuid4().hex[:8])
 
 
-def _read(bucket: Bucket) -> tuple[Listing | None, str | None]:
+def listing_at(bucket: Bucket) -> tuple[Listing | None, str | None]:
+    """The listing and the mark of its version. Raises `JobError` (65, 69, 77)."""
     try:
         found = bucket.read_marked(listings.NAME)
     except Exception as error:
@@ -83,7 +84,7 @@ def fetch(bucket: Bucket, listing: Listing, folder: Path, storage: Storage, owne
         for file, segments in listing.files.items():
             with whole_file(storage, building / file) as take:
                 for segment in segments:
-                    take(_segment(bucket, segment))
+                    take(segment_at(bucket, segment))
                 for lines in _unshipped(folder / file, segments):
                     unshipped += len(lines)
                     take(lines)
@@ -117,20 +118,21 @@ def _unshipped(path: Path, segments: tuple[Segment, ...]) -> Iterator[bytes]:
                 yield line
 
 
-def _segment(bucket: Bucket, segment: Segment) -> bytes:
+class MissingError(JobError):
+    """A segment that the listing names is not there."""
+
+
+def segment_at(bucket: Bucket, segment: Segment) -> bytes:
+    """The segment, which is what was shipped. Raises `JobError` (65, 69, 77)."""
     try:
         data = bucket.read(segment.name)
     except FileNotFoundError:
-        raise _damaged(bucket, segment, "is not there") from None
+        raise MissingError(ExitCode.BAD_DATA, f"{bucket.at}/{segment.name} is not there; nothing was sent") from None
     except Exception as error:
         raise unreachable(bucket.at, error) from None
     if len(data) != segment.bytes or digest(data) != segment.sha256:
-        raise _damaged(bucket, segment, "is not what was shipped")
+        raise JobError(ExitCode.BAD_DATA, f"{bucket.at}/{segment.name} is not what was shipped; nothing was sent")
     return data
-
-
-def _damaged(bucket: Bucket, segment: Segment, how: str) -> JobError:
-    return JobError(ExitCode.BAD_DATA, f"{bucket.at}/{segment.name} {how}; nothing was sent")
 
 
 def _holds_a_run(folder: Path) -> bool:

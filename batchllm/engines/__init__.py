@@ -7,3 +7,6 @@ ENGINES = {
     "auto": "batchllm.engines.batch_lane.auto:lanes",
 }
 """Name and factory of each: a callable that takes `engine.Means`. Loaded when chosen."""
+
+CHECKS = {"ray": "batchllm.engines.ray_pool:ready"}
+"""What says, before anything is touched, that an engine cannot work: a callable that takes `Settings` and raises `JobError` (2)."""

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from batchllm.budget import Budgets
 from batchllm.endings import Endings
-from batchllm.engines import ENGINES
+from batchllm.engines import CHECKS, ENGINES
 from batchllm.engines.exchange import Outlet
-from batchllm.engines.feed import Feeder
+from batchllm.engines.feed import Feeder, RawFeeder
 from batchllm.engines.roster import Roster
 from batchllm.errors import JobError
 from batchllm.journal.storage import Storage
 from batchllm.protocols import Transport
 from batchllm.route import Route
 from batchllm.settings import Settings
+from batchllm.sources.job_file import Rereading
 from batchllm.throttle import Throttle
 from batchllm.types import Json, Request
 
@@ -26,7 +27,18 @@ Lines = Callable[[Callable[[int], bool]], Iterator[list[Request]]]
 """Reads the job once more: the requests of the lines that are wanted and not finished, in order, in small batches. Blocking."""
 
 
-Recipe = Callable[[Mapping[str, str]], tuple[Route, Settings, Callable[[], Transport]]]
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """What requests are sent with, made anew in another process: the route, the settings, a closed transport, and what reads
+    lines that come as they stand in the job."""
+
+    route: Route
+    settings: Settings
+    transport: Callable[[], Transport]
+    rereading: Rereading
+
+
+Recipe = Callable[[Mapping[str, str]], Remade]
 """Makes what requests are sent with, wherever it is called. It travels, so it is a function of a module or a `partial` of one."""
 
 
@@ -34,11 +46,13 @@ Recipe = Callable[[Mapping[str, str]], tuple[Route, Settings, Callable[[], Trans
 class Elsewhere:
     """What makes the same requests in another process: the recipe, and the secrets it is called with, which travel apart.
 
-    `home_only`: the endpoint is one that this run started, and is not reached from another machine.
+    `rereading` is here what the recipe makes there. `home_only`: the endpoint is one that this run started, and is not reached
+    from another machine.
     """
 
     recipe: Recipe
     secrets: Mapping[str, str] = field(repr=False)
+    rereading: Rereading
     home_only: bool = False
 
 
@@ -97,9 +111,31 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Forwarding(Engine, Protocol):
+    """An engine whose workers, in other processes, read lines before they send them."""
+
+    async def forward(self, feeder: RawFeeder) -> None:
+        """See `run`."""
+        ...
+
+    def workers(self) -> list[Json]:
+        """What each worker did so far: `worker`, `node`, `requests`, …; `in_flight` is None where none is at work. May be called
+        from any thread."""
+        ...
+
+
 def name_of(settings: Settings) -> str:
     """Which engine of the table these settings want."""
     return settings.lane if settings.lane != "live" else settings.engine
+
+
+def refuse_unready(settings: Settings) -> None:
+    """Before anything is touched. Raises `JobError` (2) where the engine cannot work with these settings, or here."""
+    check = CHECKS.get(name_of(settings))
+    if check is not None:
+        module, _, ready = check.partition(":")
+        getattr(import_module(module), ready)(settings)
 
 
 def engine(means: Means) -> Engine:

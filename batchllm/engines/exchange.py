@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from batchllm.billing import Worst
@@ -17,7 +17,7 @@ from batchllm.media_files import MediaError
 from batchllm.protocols import Transport
 from batchllm.ratelimit_headers import read_limits
 from batchllm.route import Route
-from batchllm.steps import AnyStep, Asked, Done, Onward
+from batchllm.steps import AnyStep, Asked, Done, Finished, Onward
 from batchllm.throttle import Throttle
 from batchllm.throttle.fleet import NOBODY, Member, Shunned, Told
 from batchllm.throttle.goodput import work_of
@@ -26,13 +26,14 @@ from batchllm.types import Json
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """Where what comes of requests goes. `done` and `note` return with the bytes safe; `deliver` may wait. `begun` is told of
-    each request as it goes out."""
+    """Where what comes of requests goes. `done`, `note` and `answered` return with the bytes safe; `deliver` may wait. `begun`
+    is told of each request as it goes out. `answered` is None where whole records are wanted of every line."""
 
     done: Callable[[Done, Asked], None]
     note: Callable[[Json, Asked], None]
     deliver: Callable[[Done], Awaitable[None]] | None = None
     begun: Callable[[Asked], None] | None = None
+    answered: Callable[[Sequence[Finished]], None] | None = None
 
 
 @dataclass(slots=True)

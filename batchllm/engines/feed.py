@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from batchllm.sources.job_file import Unread
 from batchllm.types import Request
+
+E = TypeVar("E")
 
 
 class Feeder(Protocol):
@@ -16,16 +19,22 @@ class Feeder(Protocol):
     async def next(self) -> Request | tuple[Request, ...] | None: ...
 
 
-class LineFeeder:
+class RawFeeder(Protocol):
+    """The same where lines may come as they stand in the job."""
+
+    async def next(self) -> Request | tuple[Request, ...] | Unread | None: ...
+
+
+class LineFeeder(Generic[E]):
     """Requests one by one, in the job's order. One batch is held at most; `next` gives None at the end, and ever after."""
 
-    def __init__(self, batches: Iterator[Sequence[Request | tuple[Request, ...]]]) -> None:
+    def __init__(self, batches: Iterator[Sequence[E]]) -> None:
         self._batches = batches
-        self._ready: deque[Request | tuple[Request, ...]] = deque()
+        self._ready: deque[E] = deque()
         self._ended = False
         self._refilling = asyncio.Lock()
 
-    async def next(self) -> Request | tuple[Request, ...] | None:
+    async def next(self) -> E | None:
         while not self._ready:
             if self._ended:
                 return None

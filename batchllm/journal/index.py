@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 
+from batchllm.journal.ids import Ids
+
 
 class State(IntEnum):
     """Where a line stands. `BLANK` also means: there is no such line."""
@@ -20,35 +22,20 @@ class State(IntEnum):
 
 
 _WANTED = frozenset({int(State.PENDING), int(State.RETRY)})
-
-
 _STATES = tuple(State)
-
-
 PIECE = 1 << 20
 
 
-def _key(custom_id: str) -> int:
-    """64 bits that are the same in every process."""
-    return int.from_bytes(blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
 class JobIndex:
-    """Lines by number and by `custom_id`.
-
-    Ids are kept as 64-bit hashes: an open-addressed table of line numbers, checked against the hash of that line.
-    A collision (odds of three in a million at ten million lines) shows as a duplicate, never as a lost line.
-    """
+    """Lines by number and by `custom_id`, each with its state and the first 64 bits of its digest."""
 
     def __init__(self) -> None:
-        self._ids = array("Q", [0])
+        self._ids = Ids()
         self._digests = array("Q", [0])
         self._states = bytearray(1)
-        self._slots = array("I", bytes(4 * 1024))
-        self._used = 0
 
     def __len__(self) -> int:
-        return self._used
+        return len(self._ids)
 
     @property
     def last_line(self) -> int:
@@ -56,22 +43,16 @@ class JobIndex:
 
     def add(self, line: int, custom_id: str, digest: str, state: State = State.PENDING) -> int:
         """Enter a line; 0, or the number of the earlier line with the same `custom_id` (then nothing is entered)."""
-        key = _key(custom_id)
-        slot = self._slot(key)
-        if self._slots[slot]:
-            return self._slots[slot]
+        earlier = self._ids.add(line, custom_id)
+        if earlier:
+            return earlier
         number = int(digest[:16], 16) if digest else 0
         if line == len(self._states):  # nearly every line comes right behind the one before
-            self._ids.append(key)
             self._digests.append(number)
             self._states.append(state)
         else:
             self._extend(line)
-            self._ids[line], self._digests[line], self._states[line] = key, number, state
-        self._slots[slot] = line
-        self._used += 1
-        if self._used * 3 > len(self._slots) * 2:
-            self._grow()
+            self._digests[line], self._states[line] = number, state
         return 0
 
     def mark_invalid(self, line: int) -> None:
@@ -81,7 +62,7 @@ class JobIndex:
 
     def find(self, custom_id: str) -> int:
         """The line with this id; 0 if the job has none."""
-        return self._slots[self._slot(_key(custom_id))]
+        return self._ids.find(custom_id)
 
     def same(self, line: int, digest: str) -> bool:
         """Whether the line's content is the one with this digest."""
@@ -113,9 +94,13 @@ class JobIndex:
             at = self._states.find(state, at + 1)
         return found
 
+    def forget_places(self) -> None:
+        """Nothing will be looked up by its id for a while: a third of the memory is given back until something is."""
+        self._ids.forget_places()
+
     def forget_names(self) -> None:
         """Keep where each line stands and nothing else: a run that has ended looks for no line any more."""
-        self._ids, self._digests, self._slots = array("Q", [0]), array("Q", [0]), array("I", bytes(4 * 1024))
+        self._ids, self._digests = Ids(), array("Q", [0])
 
     # -- as bytes, to be kept -------------------------------------------------------------------------------------------
 
@@ -138,7 +123,8 @@ class JobIndex:
         return digest.hexdigest()
 
     def _columns(self) -> tuple[array[int], array[int], bytearray, array[int]]:
-        return self._ids, self._digests, self._states, self._slots
+        hashes, slots = self._ids.columns()
+        return hashes, self._digests, self._states, slots
 
     @classmethod
     def from_bytes(cls, read: Callable[[int], bytes], sizes: list[int], check: str) -> JobIndex:
@@ -147,45 +133,23 @@ class JobIndex:
         Raises `ValueError` where they are not what they were.
         """
         index = cls()
-        index._ids, index._digests, index._slots = array("Q"), array("Q"), array("I")
-        index._states = bytearray()
+        hashes, slots, index._digests, index._states = array("Q"), array("I"), array("Q"), bytearray()
         takes: tuple[Callable[[bytes], None], ...] = (
-            index._ids.frombytes,
+            hashes.frombytes,
             index._digests.frombytes,
             index._states.extend,
-            index._slots.frombytes,
+            slots.frombytes,
         )
         for take, size in zip(takes, sizes, strict=True):
             for at in range(0, size, PIECE):
                 take(read(min(PIECE, size - at)))
+        index._ids = Ids.of(hashes, slots)
         if index.check() != check:
             raise ValueError("not what was written")
-        index._used = len(index._slots) - index._slots.count(0)
         return index
 
     def _extend(self, line: int) -> None:
         missing = line + 1 - len(self._states)
         if missing > 0:
-            self._ids.extend([0] * missing)
             self._digests.extend([0] * missing)
             self._states.extend(bytes(missing))
-
-    def _slot(self, key: int) -> int:
-        slots, ids = self._slots, self._ids
-        mask = len(slots) - 1
-        at = key & mask
-        while (line := slots[at]) and ids[line] != key:
-            at = (at + 1) & mask
-        return at
-
-    def _grow(self) -> None:
-        old = self._slots
-        self._slots = array("I", bytes(8 * len(old)))
-        mask = len(self._slots) - 1
-        slots, ids = self._slots, self._ids
-        for line in old:
-            if line:
-                at = ids[line] & mask
-                while slots[at]:
-                    at = (at + 1) & mask
-                slots[at] = line

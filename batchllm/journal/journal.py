@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from batchllm.errors import ExitCode, JobError
@@ -100,6 +100,19 @@ class Journal:
     def result(self, line: bytes) -> None:
         self._append(self._results, line)
 
+    def results(self, lines: Sequence[bytes]) -> None:
+        """Several results in one piece; one by one where the disk does not take them all, so that what fits is kept."""
+        if len(lines) > 1 and not self._dead and not self._unwritten:
+            try:
+                self._results.append(b"".join(lines))
+            except OSError:  # nothing of it stands there
+                pass
+            else:
+                self._wrote(len(lines))
+                return
+        for line in lines:
+            self.result(line)
+
     def attempt(self, line: bytes) -> None:
         self._append(self._attempts, line)
 
@@ -115,8 +128,11 @@ class Journal:
             return
         if self._unwritten:
             self._write_pending()
+        self._wrote(1)
+
+    def _wrote(self, records: int) -> None:
         if self._sync is not None:
-            self._sync.wrote()
+            self._sync.wrote(records)
         elif self._each:
             self._sync_now()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batchllm.journal.envelope import id_and_account
-from batchllm.journal.index import JobIndex
+from batchllm.journal.ids import Ids
 from batchllm.journal.journal import ATTEMPTS, RESULTS
 from batchllm.journal.replay import MAX_RECORD
 from batchllm.journal.soundness import parsed
@@ -42,7 +42,7 @@ class LastWords:
     def __init__(self, accepted: frozenset[str], watch: Watch | None = None) -> None:
         self._accepted = accepted
         self._watch = watch
-        self._index = JobIndex()
+        self._ids = Ids()
         self._marks = bytearray(1)
         self._codes: list[str] = []
         self._failed: Counter[str] = Counter()
@@ -125,7 +125,7 @@ class LastWords:
 
     def _number(self, custom_id: str) -> int:
         number = len(self._marks)
-        earlier = self._index.add(number, custom_id, "")
+        earlier = self._ids.add(number, custom_id)
         if earlier:
             return earlier
         self._marks.append(0)

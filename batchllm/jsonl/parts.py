@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchllm.errors import ExitCode, JobError
-from batchllm.journal.index import JobIndex
+from batchllm.journal.ids import Ids
 from batchllm.jsonl.streams import custom_id, lines, parsed, shown
 from batchllm.sinks.pipe import target
 
@@ -77,12 +77,12 @@ def merge(sources: Sequence[Path], file: BinaryIO, repeated: str) -> Merged:
     """All lines in the order of the files. `repeated` says what becomes of a `custom_id` that was there before: `keep` it, or
     `first` leaves it out, or `refuse` raises `JobError` (65) naming both. Lines without an id are no repetition.
     """
-    done, index = Merged(), JobIndex()
+    done, ids = Merged(), Ids()
     for source in sources:
         for number, raw in lines(source):
             if repeated != "keep":
                 values = parsed(source, number, raw)
-                earlier = index.add(done.lines + 1, custom_id(values, number), "") if "custom_id" in values else 0
+                earlier = ids.add(done.lines + 1, custom_id(values, number)) if "custom_id" in values else 0
                 if earlier and repeated == "refuse":
                     raise JobError(ExitCode.BAD_DATA, _twice(source, number, custom_id(values, number), earlier))
                 if earlier:

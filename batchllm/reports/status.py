@@ -16,13 +16,16 @@ from batchllm.strictjson import loads
 from batchllm.types import Json
 
 
-def status(folder: Path, now: datetime) -> Json:
-    """Counts, tokens, failures, pace and the last run's end. Raises `JobError` (65) for what is no folder."""
+def status(folder: Path, now: datetime, elsewhere: str | None = None) -> Json:
+    """Counts, tokens, failures, pace and the last run's end. Raises `JobError` (65) for what is no folder.
+
+    `elsewhere` says who is at work on the machine that this folder was fetched from.
+    """
     if not folder.is_dir():
         kind = "a file; name the output folder it lies in" if folder.exists() else "no folder: nothing was run into it"
         raise JobError(ExitCode.BAD_DATA, f"{folder} is {kind}")
     # Asked first: of a run that ends while its folder is read, the summary is the newer word.
-    at_work = holder(Storage(), folder)
+    at_work = elsewhere or holder(Storage(), folder)
     manifest = read_manifest(folder)
     words = LastWords(frozenset(manifest.accepted) if manifest else frozenset())
     words.read(folder)

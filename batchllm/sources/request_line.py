@@ -12,7 +12,7 @@ from batchllm.media_files import Media
 from batchllm.protocols import Endpoint
 from batchllm.sources.extras import KEYS, extras_of, first_messages, has_media, turns_of
 from batchllm.sources.raw_lines import TooLong
-from batchllm.strictjson import DEEPEST, canonical, deep, loads
+from batchllm.strictjson import DEEPEST, canonical, loads, too_deep
 from batchllm.types import BadLine, Extras, Json, Request
 from batchllm.validation import from_response_format, own_format
 
@@ -102,7 +102,7 @@ class RequestLine:
             digest = blake2b(canonical(content), digest_size=16).hexdigest()
         except ValueError as error:
             raise LineError(str(error)) from None
-        return Request(number, custom_id, url, body, digest, _metadata(values, raw), schema, extras)
+        return Request(number, custom_id, url, body, digest, _metadata(values), schema, extras)
 
     def _extras(self, values: Json, body: Json, turns: tuple[str, ...], media: bool) -> Extras | None:
         try:
@@ -155,13 +155,13 @@ def _custom_id(values: Json, default: str) -> str:
     return custom_id
 
 
-def _metadata(values: Json, raw: bytes) -> Json | None:
+def _metadata(values: Json) -> Json | None:
     metadata = values.get("metadata")
     if metadata is None:
         return None
     if type(metadata) is not dict:
         raise LineError("'metadata' must be an object")
-    if deep(raw, metadata):
+    if too_deep(metadata):
         raise LineError(f"'metadata' is nested deeper than {DEEPEST} levels")
     return metadata
 

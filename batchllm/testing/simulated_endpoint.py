@@ -33,7 +33,8 @@ class ServerModel:
 
     `rate` None is no limit; its bucket holds `burst_s` seconds' worth and starts full. `changes` are (time, rate)
     pairs. `faults` are moods with the share of requests that meet them at random, `poison` lines meet theirs at every
-    attempt. `refusals_count` charges refused requests too, as OpenAI does.
+    attempt; a refusal at random tells `fault_wait_s`, by way of `hints` (None: nothing). `refusals_count` charges refused
+    requests too, as OpenAI does.
     """
 
     rate: float | None = None
@@ -52,6 +53,7 @@ class ServerModel:
     faults: tuple[tuple[Mood, float], ...] = ()
     poison: tuple[tuple[int, Mood], ...] = ()
     tokens: int = 100
+    fault_wait_s: float | None = None
 
     @property
     def mean_latency_s(self) -> float:
@@ -178,7 +180,7 @@ class SimulatedEndpoint:
             return "429", refused
         for mood, share in model.faults:
             if self._random.random() < share:
-                return mood, None
+                return mood, model.fault_wait_s
         return "ok", None
 
     def _refused(self, now: float) -> float | None:

@@ -25,7 +25,7 @@ from batchllm.throttle.foresight import Foresight
 from batchllm.throttle.gradient import Gradient
 from batchllm.throttle.holding import Holding
 from batchllm.throttle.limiter import START, Limiter
-from batchllm.throttle.pace import Pace
+from batchllm.throttle.pace import Heard, Pace
 from batchllm.throttle.pause import MajorityPause
 from batchllm.throttle.quota import QuotaProbe
 from batchllm.types import Kind, Limits, Verdict
@@ -220,10 +220,18 @@ class Throttle:
             self.breaker.answered(sent_at)
         knocking, holding = self.pause.still_closed, self.pace.holding
         before = max(0, self.pace.lately(self.sent_count) - self.limiter.in_flight)
-        self.pause.refused(sent_at, now, hint, before)
+        closed = self.pause.refused(sent_at, now, hint, before)
         # A closed door tells nothing of the rate that passes an open one.
-        meant = knocking or self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp)
-        if meant and not holding:  # else it was the pace that was too fast, not the limit too wide
+        heard = Heard.LIMIT
+        if knocking:
+            self.pace.overheard(sent_at, now, self.sent_count)
+        else:
+            heard = self.pace.refused(sent_at, now, self.sent_count, hint, slow_ramp=verdict.slow_ramp, plain=closed)
+        if heard is Heard.DOUBT:
+            self.limiter.troubled()
+        elif heard is Heard.NOISE_FOUND:
+            self.limiter.forgiven(now)
+        elif heard is Heard.LIMIT and not holding:  # else it was the pace that was too fast, not the limit too wide
             self.limiter.refused(sent_at, now, hint, slow_ramp=verdict.slow_ramp)
 
 

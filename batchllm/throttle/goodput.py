@@ -114,7 +114,7 @@ class Window:
 
 @dataclass(slots=True)
 class Known:
-    """The goodput at one level, over `windows`, and the share of a request's time that was spent in the server's queue.
+    """The goodput at one level, how sure it is, and the share of a request's time that was spent in the server's queue.
 
     To be forgotten when `until` windows have been seen.
     """
@@ -123,7 +123,6 @@ class Known:
     error: float
     until: int
     queued: float
-    windows: int = 1
 
     def as_good_as(self, best: Known) -> bool:
         """Whether it has nearly the goodput of the best, as far as their errors let anybody say."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from math import hypot, inf
 
+from batchllm.throttle.evidence import BLOCKS, NOISY_S, PRECISE_FAR, ROUGH, SURE, complete, first, gains, hopeless
 from batchllm.throttle.goodput import KEEP, Known, Window
 
 START = 8
@@ -18,16 +19,10 @@ RAMP = 2
 """How many may go beside each that ends while the limit rises: doubled within half a round, and never by a leap."""
 FULL, USED = 0.9, 0.8
 """A window begins when so much of the limit is in flight, and counts if so much of it was in flight on the average."""
-WINDOW_S, NOISY_S = 2.0, 10.0
-LEAST, MOST, ROUNDS, BLOCKS = 8, 64, 3, 4
-PRECISE, PRECISE_FAR = 0.02, 0.03
-"""When a window knows enough: the standard error of its goodput, and that for a doubling, which has more to show."""
-SURE = 4.0
-"""Standard errors that something may be off before it counts as a change, or as hopeless."""
-PATIENCE, HOPELESS = 2.5, 0.6
+PATIENCE = 2.5
 CHANGED = 0.25
 NEWEST = 0.3
-"""The weight of the last window in what is known of a level: the workload drifts."""
+"""The least weight of the last window in what is known of a level: the workload drifts. More where it is the surer one."""
 LIFE, LIFE_MAX, LIFE_LEAST = 16, 64, 2
 WAITS, WAITS_MOSTLY = 0.25, 0.5
 BASE_GROWTH = 1.02
@@ -48,12 +43,13 @@ def _goodput(known: Known) -> float:
 class Gradient:
     """`limit` is how many may be in flight. Tell it of every request that is sent and that ends.
 
-    It begins at 8, doubles while that brings more than 3 % and halves while that costs less, then looks between. What it
-    found beside the level that is held is forgotten after 16 windows (32, 64 where trying again told nothing new) and tried
-    anew, by a quarter of a doubling; sooner and further where it was not sure. Where the goodput of the held level changes by
-    a quarter, twice, all else is forgotten at once. A window has at least as many requests as are in flight, each sent into
-    a full pool, and two seconds, and more until its error is below 2 %, up to three times as many and ten seconds. Nothing
-    is learned while something else holds the pool back.
+    It begins at 8, doubles while that brings more than 3 % and halves while that costs less, then looks between. A doubling
+    that clearly brings more is decided within half a round (`evidence`). What it found beside the level that is held is
+    forgotten after 16 windows (32, 64 where trying again told nothing new) and tried anew, by a quarter of a doubling; sooner
+    and further where it was not sure. Where the goodput of the held level changes by a quarter, twice, all else is forgotten
+    at once. A close comparison has at least as many requests as are in flight, each sent into a full pool, and two seconds,
+    and more until its error is below 2 %, up to three times as many and five seconds. Nothing is learned while something
+    else holds the pool back.
 
     Streams tell how long they waited for their first token. That only says where to look: a server whose queue takes
     half of a request's time gets no more, and the first try below leaves the queue out. Goodput decides.
@@ -96,6 +92,8 @@ class Gradient:
         window = self._window
         if window.since != inf:
             window.holds(in_flight, now)
+        elif not self._known and self._at == self.held:
+            window.begin(now, in_flight)  # the first of all: everybody there began with it
         elif FULL * self._levels[self._at] <= in_flight <= self.limit:
             window.full = True
 
@@ -121,23 +119,19 @@ class Gradient:
             self._window.holds(in_flight, now)
 
     def _enough(self, window: Window, level: int, now: float) -> bool:
-        if window.count < LEAST or now - window.since < WINDOW_S:
-            return False
-        if window.count < level:
-            return window.count * 2 >= level and self._hopeless(window)
-        if window.count >= max(MOST, ROUNDS * level) and now - window.since >= NOISY_S:
-            return True
-        return window.blocks >= BLOCKS and window.error <= (PRECISE_FAR if self._stride == FAR else PRECISE)
-
-    def _hopeless(self, window: Window) -> bool:
-        """Whether what is tried is so much worse that the rest of it need not be waited for."""
+        """By `evidence`, which depends on what the window is compared with."""
         held = self._known.get(self.held)
-        if self._at == self.held or held is None:
-            return False
-        return window.goodput() * (1 + SURE * window.error) < HOPELESS * held.goodput
+        if held is None:
+            return first(window, level)
+        if self._at > self.held and gains(window, level, held):
+            return True
+        if self._at != self.held and hopeless(window, level, held, now):
+            return True
+        return complete(window, level, now, far=self._stride == FAR)
 
     def _too_long(self, now: float) -> bool:
-        return now - self._opened > PATIENCE * self._took_s * max(self._levels[self._at], self.best)
+        patience_s = PATIENCE * self._took_s * max(self._levels[self._at], self.best)
+        return now - self._opened > max(NOISY_S, patience_s)
 
     def _give_up(self, now: float) -> None:
         """A try takes far longer than the level that is held would: the server is stuck, or the pool is held back."""
@@ -151,7 +145,9 @@ class Gradient:
         if window.mean_in_flight < USED * self._levels[self._at]:
             self._open(now)  # it was something else that held the pool back
             return
-        self._note(window.goodput(), window.error, self._queued(window))
+        # Fewer blocks do not show whether the server itself is steady.
+        error = window.error if window.blocks >= BLOCKS else max(ROUGH, window.error)
+        self._note(window.goodput(), error, self._queued(window))
         self._decide()
         if self._at == self.held:
             self._took_s = (now - self._opened) / self._levels[self._at]
@@ -176,9 +172,8 @@ class Gradient:
             self._stride, self._fell, self._surprised = FAR, goodput < known.goodput, False
             return
         self._surprised = False
-        known.windows += 1
         known.until, known.queued = until, queued
-        share = max(NEWEST, 1 / known.windows)
+        share = max(NEWEST, known.error**2 / max(known.error**2 + error**2, NONE))
         known.goodput += share * (goodput - known.goodput)
         known.error = hypot((1 - share) * known.error, share * error)
 
@@ -191,15 +186,16 @@ class Gradient:
         held = min(at for at, known in self._known.items() if known.as_good_as(best))
         if held != self.held:
             self._lives.pop(held, None)
-            self._stride = min(FAR, 2 * self._stride)
+            if held == self._at:  # else nothing was found, only thought better of
+                self._stride = min(FAR, 2 * self._stride)
         elif self._at != held:
             self._lives[self._at] = min(LIFE_MAX, 2 * self._lives.get(self._at, LIFE))
         self.held = held
 
     def _next(self) -> int:
         """The level to be tried now; the one that is held where there is nothing to find out."""
-        if self._surprised:
-            return self.held
+        if self._surprised or self._known[self.held].error > self._known[self._at].error:
+            return self.held  # what lost may have lost to luck: the less sure of the two is measured again
         above, below = self._above(), self._below()
         first, second = (below, above) if self._fell else (above, below)
         if first is None:

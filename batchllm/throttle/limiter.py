@@ -91,6 +91,12 @@ class Limiter:
         self._cut_at = now
         self._begin_round(now)
 
+    def forgiven(self, now: float) -> None:
+        """What it was cut for says nothing about it: grow as at the start, also where an episode is not over."""
+        self._growth = DOUBLE
+        self._episode_end = float("-inf")
+        self._begin_round(now)
+
     def slow_down(self, now: float) -> None:
         """Begin again a good deal lower, whatever the episode."""
         self._growth = GROWTH

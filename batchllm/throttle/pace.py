@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from math import sqrt
+
+from batchllm.throttle.noise import MAJORITY, Lately, Noise, Trial
 
 MARK_S = 0.5
 RECENT_S = 2.0  # a clock that jumped says nothing of the rate
 STEP_S = 1.0
 STEP_SENT = 10
-STEP_MAX_S = 20.0
+STEP_MAX_S = 6.0
 HOLD_S = 20.0
 HOLD_SENT = 200
 HOLD_MAX_S = 60.0
@@ -23,11 +26,18 @@ MEASURED_ENOUGH_S = 2.0
 BURST_S = 0.1
 LEAST = 1 / 60
 USED = 0.9
-MEMORY, LONG_MEMORY = 1 / 64, 1 / 512  # of outcomes, in the shares refused
 DOUBTED_CUTS = 8
-TRIAL_LEAST, TRIAL_MOST = 40, 300
-TRIAL_REFUSALS, TRIAL_CLEAN = 4, 3
-TRIAL_MAJORITY = 0.6
+"""Cuts that follow each other: no limit is found so badly."""
+CLEAN, CLEAN_REFUSALS = 30, 3
+
+
+class Heard(Enum):
+    """What a refusal says: of a limit, too little to tell, nothing, or that those before it said nothing either."""
+
+    LIMIT = "limit"
+    DOUBT = "doubt"
+    NOISE = "noise"
+    NOISE_FOUND = "noise found"
 
 
 class Pace:
@@ -39,15 +49,15 @@ class Pace:
     before a cut says nothing about the pace after it. Where floor and ceiling are close the rate is known: it is held
     for a while. Then, and at once where it is not known, it grows in steps that double until the next refusal.
 
-    Some refusals have nothing to do with how fast we send (a pool shared with others is full): no pace ends them, and
-    each would lower it further. So where cut follows cut without any growth, half the pace is tried. If as large a share
-    is refused as before, that share is `noise`: it costs no pace from then on, and only what exceeds it by far does.
+    Some refusals have nothing to do with how fast we send, no pace ends them, and each would lower it further. So the first
+    few are let be unless they are the most of what was sent. The cut after them is a trial at half the pace, and so is one
+    where cut follows cut without any growth (`noise`). If about as large a share is refused there, that share is noise: the
+    pace is forgotten, and from then on only what exceeds the share is learned from.
     """
 
     __slots__ = (
-        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before",
-        "_hold_until", "_last_mark", "_level", "_level_at", "_mark", "_noise_found", "_series", "_share", "_step_at", "_step_sent", "_trial",
-        "noise", "rate", "watch_at",
+        "_accepted", "_anchor", "_cut_at", "_earlier", "_earlier_accepted", "_growth", "_held", "_held_before", "_hold_until",
+        "_last_mark", "_level", "_level_at", "_mark", "_series", "_step_at", "_step_sent", "_trial", "noise", "rate", "watch_at",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
@@ -64,10 +74,9 @@ class Pace:
         self._step_at = now
         self._step_sent = 0
         self._held = self._held_before = False
-        self.noise = self._noise_found = 0.0
-        self._share = 0.0
+        self.noise = Noise()
         self._series = _Series()
-        self._trial: _Trial | None = None
+        self._trial: Trial | None = None
 
     @property
     def holding(self) -> bool:
@@ -103,11 +112,10 @@ class Pace:
         self._accepted += 1
         self._earlier_accepted += 1
         self._step_sent += 1
-        self._share -= self._share * MEMORY
-        self.noise -= self.noise * LONG_MEMORY
         self._series.sent += 1
-        if self._trial is not None and self._trial.over(self._series):
-            self._conclude(self._trial, now)
+        if self._trial is not None:
+            self._trial.went(now)
+            self._conclude(self._trial, now, count)
         elapsed = now - self._step_at
         if elapsed >= STEP_MAX_S or (elapsed >= STEP_S and self._step_sent >= STEP_SENT):
             self._step(now, self.rate)
@@ -115,28 +123,59 @@ class Pace:
     def _step(self, now: float, rate: float) -> None:
         used = self._step_sent >= USED * rate * (now - self._step_at)
         if used and now >= self._hold_until and self._trial is None:
-            self._series = _Series()
             self.rate = rate * (1 + self._growth)
+            if self._series.broken:
+                self._series = _Series()
             self._growth = min(BOLDEST, self._growth * 2)
         self._held_before = self._held
         self._step_at, self._step_sent, self._held = now, 0, False
 
-    def refused(self, sent_at: float, now: float, count: int, hint: float, *, slow_ramp: bool = False) -> bool:
-        """Learn from a refusal. False if it is noise: it says nothing of the rate, or of how many may be in flight."""
+    def refused(
+        self, sent_at: float, now: float, count: int, hint: float, *, slow_ramp: bool = False, plain: bool = False
+    ) -> Heard:
+        """Learn from a refusal; `plain` is one that is a limit's beyond doubt."""
         self._uncount(sent_at)
-        self._share += MEMORY
         if sent_at >= self._series.since:
-            self._series.refused += 1
-        if self.noise > LONG_MEMORY and self._share <= 2 * self.noise + MEMORY:
-            self.noise = min(self._noise_found, self.noise + LONG_MEMORY)  # it may fade; to grow takes another trial
-            return False
-        if self._trial is None:
-            self._cut(sent_at, now, count, hint, slow_ramp=slow_ramp)
-        return True
+            self._series.was_refused()
+        if self._trial is not None:
+            self._trial.was_refused(sent_at, now)
+            self._conclude(self._trial, now, count)
+            return Heard.DOUBT if self.rate is not None else Heard.NOISE_FOUND
+        if sent_at < self._cut_at:
+            return Heard.NOISE
+        untold = self.rate is None
+        sure = plain or slow_ramp
+        number = self._number(sent_at, now, count)
+        lately = self.noise.unexplained(sent_at, now, number, count, paced=not untold, sure=sure)
+        if lately is None and not sure:
+            return Heard.NOISE if self.noise.share else Heard.DOUBT
+        self.noise.doubts += untold and self.noise.share > 0
+        self._cut(sent_at, now, count, hint, slow_ramp=slow_ramp)
+        if lately is not None and not slow_ramp:
+            self._doubt(lately, sent_at, now, count, halved=untold and (plain or self.noise.telling))
+        return Heard.LIMIT
+
+    def overheard(self, sent_at: float, now: float, count: int) -> None:
+        """A refusal while the door is closed: of what was sent before that it still tells."""
+        if self._trial is not None and sent_at < self._trial.since:
+            self._trial.was_refused(sent_at, now)
+            self._conclude(self._trial, now, count)
+
+    def _doubt(self, lately: Lately, sent_at: float, now: float, count: int, *, halved: bool) -> None:
+        series = self._series
+        if halved:
+            self._try(lately, now, halved=True)
+        elif series.cuts >= DOUBTED_CUTS and not self.noise.plain(count):
+            self._try(Lately(series.refused, series.sent, series.since, now - sent_at), now, halved=False)
+
+    def _number(self, sent_at: float, now: float, count: int) -> int:
+        """About how many had been sent when this one was, as if evenly since the last mark."""
+        if self.rate is not None:
+            return count - round(self.rate * (now - sent_at))
+        at, sent = self._mark if sent_at >= self._mark[0] else self._last_mark
+        return count - round((count - sent) * min(1.0, (now - sent_at) / max(now - at, 1e-3)))
 
     def _cut(self, sent_at: float, now: float, count: int, hint: float, *, slow_ramp: bool) -> None:
-        if sent_at < self._cut_at:
-            return
         rate = self.rate if self.rate is not None else self._recent(now, count)
         floor = self._floor(now)
         known = floor >= rate * TIGHT
@@ -150,9 +189,9 @@ class Pace:
         self._cut_at = self._step_at = self._level_at = now
         self._held_before = self._held
         self._step_sent, self._held, self._level = 0, False, 0.0
+        if not self._series.cuts:
+            self._series = _Series(since=now)
         self._series.cuts += 1
-        if self._series.cuts >= DOUBTED_CUTS and not slow_ramp:
-            self._try_half(cut, now)
 
     def _uncount(self, sent_at: float) -> None:
         if sent_at >= self._anchor:
@@ -160,23 +199,33 @@ class Pace:
         if sent_at >= self._earlier:
             self._earlier_accepted -= 1
 
-    def _try_half(self, rate: float, now: float) -> None:
-        share = self._series.share
-        if share < TRIAL_MAJORITY:  # else the pace is plainly too fast
-            self._trial = _Trial(rate, share)
-            self.rate = max(LEAST, rate * CUT)
-            self._series = _Series(since=now)
+    def _try(self, lately: Lately, now: float, *, halved: bool) -> None:
+        """See what is refused at this pace if it was halved, at half of it if not."""
+        assert self.rate is not None
+        self._trial = Trial(self.rate, lately, self.noise.share, self.noise.doubts, now)
+        self.rate = self.rate if halved else max(LEAST, self.rate * CUT)
 
-    def _conclude(self, trial: _Trial, now: float) -> None:
+    def _conclude(self, trial: Trial, now: float, count: int) -> None:
         """Half the pace: were fewer refused, then the pace matters; if not, it does not."""
-        share = self._series.share
-        self._trial, self._series = None, _Series(since=now)
-        if share >= TRIAL_MAJORITY:
-            return
-        self.rate = trial.rate
-        if share >= trial.share / 2:
-            self.noise = self._noise_found = max(share, trial.share)
-            self._growth, self._hold_until = BOLD, now
+        if trial.noise and not trial.convinces and self.rate is not None:
+            self.rate = max(LEAST, self.rate * CUT)
+            self._trial = trial.again(self.rate, now)
+        elif trial.noise:
+            self.noise.found(trial, count)
+            self._forget(now, count)
+        elif trial.limit:
+            if trial.refused < MAJORITY * trial.sent:
+                self.rate = trial.rate
+            self.noise.refuted(trial)
+            self._trial, self._series = None, _Series()
+
+    def _forget(self, now: float, count: int) -> None:
+        """As if nothing had been learned."""
+        self.rate, self._trial, self._series = None, None, _Series()
+        self._anchor = self._earlier = float("-inf")
+        self._held = self._held_before = False
+        self._mark = self._last_mark = (now, count)
+        self.watch_at = now + MARK_S
 
     def lately(self, count: int) -> int:
         """How many were sent in the last second or so."""
@@ -208,32 +257,22 @@ class Pace:
 
 @dataclass(slots=True)
 class _Series:
-    """Cuts without growth between them, and what was sent and refused meanwhile (sent `since`)."""
+    """Cuts that follow each other; what was sent and refused `since` the first, `until` the last refusal."""
 
     since: float = float("-inf")
     cuts: int = 0
     sent: int = 0
     refused: int = 0
+    until: int = 0
+
+    def was_refused(self) -> None:
+        self.refused += 1
+        self.until = self.sent
 
     @property
-    def share(self) -> float:
-        return self.refused / max(self.sent, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """The pace before it was halved, and the share that was refused at it."""
-
-    rate: float
-    share: float
-
-    def over(self, series: _Series) -> bool:
-        """Whether enough was sent to tell: sooner where nothing is refused, or nearly everything."""
-        if series.refused >= TRIAL_REFUSALS and series.share >= TRIAL_MAJORITY:
-            return True
-        if not series.refused:
-            return series.sent >= min(TRIAL_MOST, TRIAL_CLEAN / max(self.share, 1e-3))
-        return series.sent >= min(TRIAL_MOST, max(TRIAL_LEAST, TRIAL_REFUSALS / max(self.share, 1e-3)))
+    def broken(self) -> bool:
+        """Whether more went without a refusal since than would, were these refusals noise."""
+        return self.sent - self.until >= max(CLEAN, CLEAN_REFUSALS * self.until / max(self.refused, 1))
 
 
 def _rate(accepted: int, elapsed: float) -> float:

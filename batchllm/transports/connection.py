@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -122,7 +123,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._status:  # afterwards they are trailers
-            self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+            self._headers[_lower(name)] = value.decode("utf-8", "replace")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -167,6 +168,12 @@ class Connection(asyncio.Protocol):
             self._idle(self)
         else:
             self._transport.abort()
+
+
+@lru_cache(maxsize=256)
+def _lower(name: bytes) -> str:
+    """A header's name as a reply has it; the same few come with every reply."""
+    return name.decode("latin-1").lower()
 
 
 def _kept_s(told: str) -> float:

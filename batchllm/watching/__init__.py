@@ -7,14 +7,14 @@ A run tells them three things, each through one call: that it started, what each
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from batchllm.terminal import say
 
 if TYPE_CHECKING:
     from batchllm.pipeline import Run
-    from batchllm.steps import Asked, Done
+    from batchllm.steps import Asked, Done, Finished
     from batchllm.types import Json
 
 
@@ -36,11 +36,21 @@ class Watcher(Protocol):
         ...
 
 
+@runtime_checkable
+class Glancer(Watcher, Protocol):
+    """A watcher that needs no whole records: of lines that another process has finished it is told many at once."""
+
+    def answered(self, answers: Sequence[Finished]) -> None:
+        """Each of them was answered by its last request."""
+        ...
+
+
 class Watchers:
     """Several as one. A watcher that fails is said so and dropped: the run goes on without it."""
 
     def __init__(self, watchers: Iterable[Watcher] = ()) -> None:
         self._watchers = list(watchers)
+        self._glancers = [one for one in self._watchers if isinstance(one, Glancer)]
         self.told_end = False
 
     def started(self, run: Run) -> None:
@@ -53,6 +63,19 @@ class Watchers:
             except Exception as defect:
                 self._drop(one, defect)
                 return
+
+    def answered(self, answers: Sequence[Finished]) -> None:
+        for one in self._glancers:
+            try:
+                one.answered(answers)
+            except Exception as defect:
+                self._drop(one, defect)
+                return
+
+    @property
+    def want_records(self) -> bool:
+        """Whether anybody looks at more of an answer than `Finished` tells."""
+        return len(self._glancers) < len(self._watchers)
 
     def finished(self, summary: Json, code: int) -> None:
         self.told_end = True
@@ -67,6 +90,7 @@ class Watchers:
 
     def _drop(self, one: Watcher, defect: Exception) -> None:
         self._watchers = [other for other in self._watchers if other is not one]
+        self._glancers = [other for other in self._glancers if other is not one]
         logging.getLogger("batchllm").debug("the defect", exc_info=defect)
         say(
             f"  note: a defect in batchllm itself ({type(defect).__name__} in {type(one).__name__}); the run goes on without it"

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from batchllm.watching.orders import Limits, limits_from
 
 if TYPE_CHECKING:
     from batchllm.pipeline import Run
-    from batchllm.steps import Asked, Done
+    from batchllm.steps import Asked, Done, Finished
 
 LINE = 64 << 10
 CONNECTIONS = 8
@@ -64,6 +64,9 @@ class Control:
         self._answering.start()
 
     def step(self, came: Done | Json, item: Asked) -> None:
+        """Whoever asks is answered from the run itself."""
+
+    def answered(self, answers: Sequence[Finished]) -> None:
         """Whoever asks is answered from the run itself."""
 
     def finished(self, summary: Json, code: int) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Any
 
+from batchllm.engines.engine import Forwarding
 from batchllm.records import usage_json
 from batchllm.reports.summary import counts
-from batchllm.steps import Asked, Done
-from batchllm.types import Json
+from batchllm.steps import Asked, Done, Finished
+from batchllm.types import Json, Usage
 
 if TYPE_CHECKING:
     from batchllm.pipeline import Run
@@ -51,27 +53,38 @@ class Recent:
         self.began_s = time.monotonic()
 
     def step(self, came: Done | Json, item: Asked) -> None:
-        now = int(time.monotonic())
-        seconds = self._seconds
-        if not seconds or seconds[-1].at != now:
-            seconds.append(_Second(now))
-        last = seconds[-1]
+        last = self._second()
         last.requests += 1
-        usage = item.last.usage
-        if usage is not None:
-            last.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        last.tokens += _tokens(item.last.usage)
         if isinstance(came, Done):
             self._done(came)
         elif "turn" not in came:
             self._troubles.append(_trouble(came))
 
+    def answered(self, answers: Sequence[Finished]) -> None:
+        last = self._second()
+        last.requests += len(answers)
+        for one in answers:
+            last.tokens += _tokens(one.last.usage)
+            self._took(one.latency_s, one.line, one.custom_id)
+
+    def _second(self) -> _Second:
+        """This second's figures."""
+        now, seconds = int(time.monotonic()), self._seconds
+        if not seconds or seconds[-1].at != now:
+            seconds.append(_Second(now))
+        return seconds[-1]
+
+    def _took(self, seconds: float, line: int, custom_id: str) -> None:
+        slowest = self._slowest
+        if len(slowest) < SLOWEST:
+            heappush(slowest, (seconds, line, custom_id))
+        elif seconds >= slowest[0][0]:
+            heappushpop(slowest, (seconds, line, custom_id))
+
     def _done(self, came: Done) -> None:
         record = came.record
-        slow = (record.facts["latency_s"], record.line, record.custom_id)
-        if len(self._slowest) < SLOWEST:
-            heappush(self._slowest, slow)
-        elif slow > self._slowest[0]:
-            heappushpop(self._slowest, slow)
+        self._took(record.facts["latency_s"], record.line, record.custom_id)
         if not record.ok:
             code, text = str(record.code), record.message
             note = {
@@ -101,6 +114,10 @@ class Recent:
     def slowest(self) -> list[Json]:
         ordered = sorted(list(self._slowest), reverse=True)  # noqa: C414 - a copy, since it grows meanwhile
         return [{"latency_s": latency, "line": line, "custom_id": custom_id[:TEXT]} for latency, line, custom_id in ordered]
+
+
+def _tokens(usage: Usage | None) -> int:
+    return 0 if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
 
 
 def _trouble(note: Json) -> Json:
@@ -158,7 +175,7 @@ def _facts(run: Run, recent: Recent, now: float) -> Json:
         "troubles": recent.troubles()[-10:],
         "slowest": recent.slowest(),
     }
-    return found
+    return found | ({"workers": pool.workers()} if isinstance(pool, Forwarding) else {})
 
 
 def _state(run: Run, throttle: Throttle | None) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from batchllm.watching.facts import Recent, facts
 
 if TYPE_CHECKING:
     from batchllm.pipeline import Run
-    from batchllm.steps import Asked, Done
+    from batchllm.steps import Asked, Done, Finished
 
 EVERY_S = 15.0
 MODE = 0o644
@@ -53,6 +54,9 @@ class MetricsFile:
         self._thread.start()
 
     def step(self, came: Done | Json, item: Asked) -> None:
+        """The thread looks by itself."""
+
+    def answered(self, answers: Sequence[Finished]) -> None:
         """The thread looks by itself."""
 
     def finished(self, summary: Json, code: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,7 +15,7 @@ from batchllm.watching.posting import BOUND_S, Sender
 
 if TYPE_CHECKING:
     from batchllm.pipeline import Run
-    from batchllm.steps import Asked, Done
+    from batchllm.steps import Asked, Done, Finished
 
 JSON, PLAIN = "application/json", "text/plain; charset=utf-8"
 
@@ -30,6 +31,9 @@ class Webhook:
 
     def step(self, came: Done | Json, item: Asked) -> None:
         """Nor of what comes between."""
+
+    def answered(self, answers: Sequence[Finished]) -> None:
+        """Nor of answers."""
 
     def finished(self, summary: Json, code: int) -> None:
         problem = self._sender.post(self._url, dumps(words.slack(summary, code)), JSON)
@@ -49,6 +53,9 @@ class HealthCheck:
 
     def step(self, came: Done | Json, item: Asked) -> None:
         """What comes between is no news."""
+
+    def answered(self, answers: Sequence[Finished]) -> None:
+        """Nor is an answer."""
 
     def finished(self, summary: Json, code: int) -> None:
         if self._starting is not None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from batchllm.strictjson import dumps
@@ -16,7 +16,7 @@ from batchllm.watching import words
 
 if TYPE_CHECKING:
     from batchllm.pipeline import Run
-    from batchllm.steps import Asked, Done
+    from batchllm.steps import Asked, Done, Finished
 
 GRACE_S = 2.0
 STDERR = 2
@@ -37,6 +37,9 @@ class OnFinish:
         """Its time is the end."""
 
     def step(self, came: Done | Json, item: Asked) -> None:
+        """Its time is the end."""
+
+    def answered(self, answers: Sequence[Finished]) -> None:
         """Its time is the end."""
 
     def finished(self, summary: Json, code: int) -> None:

@@ -59,6 +59,8 @@ def screen(told: Json) -> RenderableType:
     parts: list[RenderableType] = [_progress(told), _figures(told)]
     if told["waits_for"]:
         parts.append(Text(f"waits for {'; '.join(map(clean, told['waits_for']))}", style="yellow"))
+    if told.get("workers"):
+        parts += [Text(), _workers(told["workers"])]
     if told["troubles"]:
         parts += [Text(), _troubles(told["troubles"])]
     if told["slowest"]:
@@ -119,6 +121,21 @@ def _latency(latency: Json) -> str:
     if latency.get("p50") is None:
         return "–"
     return f"{latency['p50']:g} s, p99 {latency['p99']:g} s"
+
+
+def _workers(workers: list[Json]) -> RenderableType:
+    """Those that are not at work first: of many not all can be shown."""
+    more = f", {SHOWN} of {len(workers)}" if len(workers) > SHOWN else ""
+    table = Table(title=f"workers{more}", title_justify="left", box=None, padding=(0, 1))
+    for name in ("", "node", "in flight", "requests", "answered", "failed", "lost"):
+        table.add_column(
+            name, no_wrap=True, style="dim" if name in ("", "node") else "", justify="left" if name == "node" else "right"
+        )
+    for one in sorted(workers, key=lambda one: one["in_flight"] is not None)[:SHOWN]:
+        flying = "not at work" if one["in_flight"] is None else f"{one['in_flight']:,}"
+        numbers = (f"{one[name]:,}" for name in ("requests", "answered", "failed", "lost"))
+        table.add_row(*(Text(clean(cell)) for cell in (one["worker"], one["node"] or "–", flying, *numbers)))
+    return table
 
 
 def _troubles(troubles: list[Json]) -> RenderableType:

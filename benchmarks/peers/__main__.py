@@ -81,7 +81,7 @@ class Measuring:
 
     def _fit(self, scene: Scene) -> Iterator[tuple[Peer, Ready]]:
         for peer, environment in self._peers:
-            if scene.ours_only and peer.name != OURS:
+            if (scene.ours_only and peer.name != OURS) or peer.share < scene.least:
                 continue
             if scene.streams and not peer.streams:
                 continue

@@ -71,7 +71,7 @@ def _command(peer: Peer, ready: Ready, task: Task, out: Path) -> list[str]:
     scene = task.scene
     if peer.name == OURS:
         more = ["--stream"] if scene.streams else []
-        return batchllm_command(task.job, out, task.base_url, scene.concurrency, "--no-report", *more)
+        return batchllm_command(task.job, out, task.base_url, scene.concurrency, *more)
     if peer.name == BARE:
         return bare_command(task.job, out, task.base_url, scene.concurrency)
     more = ["--stream"] if scene.streams else []

@@ -9,11 +9,20 @@ from typing import TypeVar
 
 import pytest
 
-from batchllm.reports.html import compare, report
+from batchllm.reports import html
 from tests.browser.chromium import Page, browser, executable
 from tests.unit.report.folders import answer, failure, folder
 from tests.unit.report.test_inert import HOSTILE
 from tests.unit.report.test_pictures import run
+
+
+def report(folder: Path) -> bytes:
+    return b"".join(html.report(folder))
+
+
+def compare(before: Path, after: Path) -> bytes:
+    return b"".join(html.compare(before, after))
+
 
 pytestmark = [
     pytest.mark.browser,

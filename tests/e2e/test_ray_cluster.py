@@ -133,6 +133,41 @@ def test_the_key_stands_in_no_file_of_the_cluster(trial: Trial, cluster: Nodes) 
             assert KEY.encode() not in path.read_bytes(), path
 
 
+TURNS = [{"custom_id": f"t-{at}", "turns": [f"Tell about {at}", "More", "The end"]} for at in range(60)]
+PACKS = [{"custom_id": f"e-{at}", "url": "/v1/embeddings", "body": {"input": f"text {at}"}} for at in range(200)]
+PLAIN = [{"custom_id": f"p-{at}", "prompt": f"Tell about {at}", "max_tokens": 50} for at in range(300)]
+KINDS: dict[str, tuple[list[Any], tuple[str, ...], int]] = {
+    "conversations": (TURNS, (), 180),
+    "packs": (PACKS, ("--pack", "10"), 20),
+    "several addresses": (PLAIN, ("--base-url", "{other}"), 300),
+    "whole records for who looks at them": (PLAIN, ("--log-level", "debug"), 300),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_more_than_a_prompt_works_on_a_cluster_too(trial: Trial, kind: str) -> None:
+    lines, flags, requests = KINDS[kind]
+    trial.job.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trial.lines = len(lines)
+    other = trial._base_url.replace("127.0.0.1", "localhost")
+    summary = trial.ended(trial.start(*(flag.format(other=other) for flag in flags)))
+    trial.assert_each_line_once()
+    assert summary["requests"] == requests
+    rows = summary["ray"]["workers"]
+    assert sum(one["tokens"] for one in rows) == summary["usage"]["total_tokens"]
+    assert sum(one["answered"] for one in rows) == len(lines)
+
+
+def test_the_lines_of_a_canary_are_asked_first_and_those_behind_it_next(trial: Trial) -> None:
+    trial.job.write_text("".join(json.dumps(line) + "\n" for line in PLAIN))
+    trial.lines = len(PLAIN)
+    summary = trial.ended(trial.start("--canary", "20", "--max-total-tokens", "100000"))
+    trial.assert_each_line_once()
+    assert summary["requests"] == 300
+    assert summary["canary"]["lines"] == 20
+    assert sum(one["answered"] for one in summary["ray"]["workers"]) == 280
+
+
 def test_a_cluster_that_is_not_there_is_named(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     trial._cluster = type("Nowhere", (), {"address": "127.0.0.1:1"})()  # type: ignore[assignment]
     run = trial.start()

@@ -80,11 +80,20 @@ def test_rpm_and_tpm_are_reached_and_not_passed() -> None:
         assert trace.ended - trace.began < 180 * 1.05
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.1])
-def test_refusals_at_random_do_not_bring_the_pace_down(share: float) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("share", "times"), [(0.01, 1.5), (0.05, 1.5), (0.1, 1.5), (0.3, 3.0)])
+def test_refusals_at_random_do_not_bring_the_pace_down(share: float, times: float, seed: int) -> None:
     """They come as often at any pace: no pace ends them, and a lower one would only be slower."""
-    plan = Plan(1, 6000, ServerModel(faults=(("429", share),)))
+    plan = Plan(seed, 3000, ServerModel(faults=(("429", share),), fault_wait_s=1.0))
     trace = run(plan)
     assert {code for _, code in trace.records} == {None}
     assert violations(trace) == []
-    assert trace.ended - trace.began < 3 * plan.items * plan.server.mean_latency_s / plan.cap
+    assert trace.ended - trace.began < times * plan.items * plan.server.mean_latency_s / plan.cap
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_five_hundred_fast_answers_take_seconds_though_one_in_twenty_is_refused(seed: int) -> None:
+    """Of which a line that is refused twice waits two by itself."""
+    trace = run(Plan(seed, 500, ServerModel(latency_s=0.05, faults=(("429", 0.05),), fault_wait_s=1.0)))
+    assert violations(trace) == []
+    assert trace.ended - trace.began < 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -14,7 +15,7 @@ from batchllm.journal.group_sync import GROUP_RECORDS, GroupSync
 from batchllm.journal.journal import RESERVE_BYTES, Journal
 from batchllm.journal.lock import FolderLock, FolderMovedError, holder
 from batchllm.journal.rescue import NAME as RESCUE
-from batchllm.testing import Fault, FaultyStorage, QuickDisk, SmallDisk
+from batchllm.testing import Fault, FaultyStorage, Killed, QuickDisk, SmallDisk
 
 
 def _line(number, size=10):
@@ -73,6 +74,68 @@ def test_behind_a_line_that_does_not_fit_a_smaller_one_is_still_written(tmp_path
     assert journal.unwritten == 0
     assert (tmp_path / "out" / "results.jsonl").read_bytes() == _line(3) + _line(1, 2 * RESERVE_BYTES)
     assert (tmp_path / "out" / "attempts.jsonl").read_bytes() == _line(2)
+
+
+@pytest.mark.parametrize("durability", ["none", "batch", "each"])
+def test_results_that_come_together_are_written_in_one_piece(tmp_path, durability):
+    storage = FaultyStorage(inner=QuickDisk())
+    journal = _opened(tmp_path / "out", storage, durability)
+    before = storage.calls
+    journal.results([_line(number) for number in range(50)])
+    journal.settle()
+    journal.close()
+    assert storage.trace[before:].count("write results.jsonl") == 1
+    assert ("fsync results.jsonl" in storage.trace[before:]) is True
+    assert (tmp_path / "out" / "results.jsonl").read_bytes() == b"".join(_line(number) for number in range(50))
+
+
+def test_of_results_that_come_together_what_fits_is_kept(tmp_path):
+    journal, told = _opened(tmp_path / "out", SmallDisk(tmp_path, RESERVE_BYTES + 2000)), []
+    journal.on_fault = lambda: told.append(1)
+    journal.results([_line(1, 100), _line(2, 2 * RESERVE_BYTES), _line(3, 100), _line(4, 100)])
+    assert (told, journal.unwritten) == ([1], 1)
+    journal.results([_line(5, 100), _line(6, 100)])
+    assert journal.unwritten == 1
+    with pytest.raises(JobError, match="1 answers could not be written and will be asked again"):
+        journal.settle()
+    journal.close()
+    assert (tmp_path / "out" / "results.jsonl").read_bytes() == b"".join(_line(number, 100) for number in (1, 3, 4, 5, 6))
+
+
+FAULTS = {
+    "killed": {"kind": "kill"},
+    "torn": {"kind": "torn", "share": 0.6},
+    "full once": {"kind": "error", "number": errno.ENOSPC},
+    "full for good": {"kind": "error", "number": errno.ENOSPC, "lasting": True},
+    "short, then full": {"kind": "short", "share": 0.6, "number": errno.ENOSPC},
+    "broken": {"kind": "error", "number": errno.EIO},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("after", range(1, 7))
+def test_results_that_come_together_stand_there_once_or_not_at_all_whatever_the_disk_does(tmp_path, fault, after):
+    groups = [[_line(10 * group + one, 40) for one in range(5)] for group in range(2)]
+    probe = FaultyStorage(inner=QuickDisk())
+    opened = _opened(tmp_path / "probe", probe)
+    storage = FaultyStorage(Fault(probe.calls + after, **fault), QuickDisk())
+    opened.close()
+    journal = _opened(tmp_path / "out", storage)
+    with contextlib.suppress(Killed, JobError):
+        for group in groups:
+            journal.results(group)
+        journal.settle()
+    with contextlib.suppress(Killed):
+        journal.close()
+    again = _opened(tmp_path / "out")
+    again.close()
+    found = (tmp_path / "out" / "results.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(set(found)) == len(found)
+    assert set(found) <= {line for group in groups for line in group}
+    if fault["kind"] in ("kill", "torn"):
+        assert found == [line for group in groups for line in group][: len(found)]
+    else:
+        assert len(found) == 10 - journal.unwritten
 
 
 def test_what_never_fits_is_counted_and_said(tmp_path):
@@ -368,6 +431,16 @@ def test_records_written_while_a_sync_is_under_way_are_synced_next():
         group.wrote()
     assert syncs.happened.acquire(timeout=10)
     group.close()
+
+
+def test_records_written_together_that_make_a_group_are_synced_at_once():
+    syncs = Syncs()
+    group = GroupSync(syncs, lambda error: None)
+    group.wrote(GROUP_RECORDS // 2)
+    group.wrote(GROUP_RECORDS)
+    assert syncs.happened.acquire(timeout=10)
+    group.close()
+    assert group._waiting == 0
 
 
 def test_no_record_is_left_unsynced_however_writes_and_syncs_fall_together():

@@ -60,10 +60,11 @@ def test_a_quick_page_says_that_nobody_is_to_be_held_to_it() -> None:
     assert "quick mode" in "\n".join(_lines({**FIGURES, "quick": True}, {}))
 
 
-def test_slow_peers_get_fewer_lines_but_not_where_memory_or_time_counts() -> None:
+def test_slow_peers_get_fewer_lines_but_not_where_memory_counts_and_two_for_each_slot_where_time_does() -> None:
     assert lines_for(BY_NAME["plain"], 0.1, quick=False) == 1000
     assert lines_for(BY_NAME["memory 80k"], 0.1, quick=False) == 80_000
-    assert lines_for(BY_NAME["wait 4000"], 0.1, quick=False) == 40_000
+    assert lines_for(BY_NAME["wait 4000"], 1.0, quick=False) == 80_000
+    assert lines_for(BY_NAME["wait 4000"], 0.01, quick=False) == 8_000
 
 
 def test_no_word_of_the_neutral_servers_configuration_is_longer_than_it_takes(tmp_path) -> None:

@@ -23,6 +23,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "engines/batch_lane/apis.py": {"mistral": "the adapters by the name that a service's row gives", "openai": "the same"},
     "engines/batch_lane/mistral.py": {"mistral": "the adapter of an API that only one provider has"},
     "engines/batch_lane/remote.py": {"openai": "the SDK, which speaks Files and Batches"},
+    "cloud/services.py": {"azure": "the SDK that speaks to that company's object storage"},
     "watching/conventions.py": dict.fromkeys(
         ("azure", "gemini", "mistral", "openai"), "what OpenTelemetry's conventions call a provider"
     ),

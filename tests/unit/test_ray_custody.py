@@ -17,6 +17,7 @@ from batchllm.settings import Retries
 from batchllm.steps import Done
 from batchllm.testing.simulation import request, route
 from batchllm.types import Extras, Kind, Request, Usage, Verdict
+from tests.ray_crew import REREADING
 
 
 def units(*numbers: int) -> list[Unit]:
@@ -102,11 +103,11 @@ def test_a_conversation_goes_on_behind_the_turns_that_were_answered() -> None:
     custody = Custody()
     talk = replace(request(1), extras=Extras(turns=("a", "b")))
     custody.hand(1, unit_of(talk))
-    custody.turn(1, 1, {"turn": 1, "text": "yes"})
+    custody.turn(1, 1, {"turn": 1, "text": "yes"}, REREADING)
     custody.lost(1)
     unit = custody.next_waiting()
     assert unit is not None
-    again = asked_of(unit)
+    again = asked_of(unit, REREADING)
     assert isinstance(again, Request)
     assert again.extras is not None
     assert again.extras.begun == ({"turn": 1, "text": "yes"},)
@@ -116,7 +117,7 @@ def test_a_conversation_goes_on_behind_the_turns_that_were_answered() -> None:
 def test_a_request_is_the_same_on_the_other_side(text: str) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": text}], "seed": 2**70, "temperature": 0.1}
     one = replace(request(3), body=body, metadata={"a": [1, None]}, schema="s")
-    assert request_of(pickle.loads(pickle.dumps(unit_of(one)[0]))) == one
+    assert request_of(pickle.loads(pickle.dumps(unit_of(one)[0])), REREADING) == one
 
 
 def test_a_record_is_the_same_on_the_other_side() -> None:
@@ -130,7 +131,7 @@ def test_a_record_is_the_same_on_the_other_side() -> None:
 
 
 def test_what_was_in_flight_on_a_lost_worker_is_noted_as_maybe_billed_at_the_worst() -> None:
-    note, charge = in_flight(unit_of(request(5))[0], route(Retries()), "it died")
+    note, charge = in_flight(request(5), route(Retries()), "it died")
     assert (note["line"], note["billed"], note["code"]) == (5, "maybe", "connection")
     assert note["at_most"]["tokens"] > 150
     assert charge.worst is not None

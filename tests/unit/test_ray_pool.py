@@ -43,6 +43,26 @@ def test_every_line_is_asked_once_and_the_cap_is_kept(workers: int) -> None:
     assert most_in_flight(seen) <= 24
 
 
+def test_lines_that_workers_read_are_asked_once_and_the_lost_ones_again() -> None:
+    seen = conduct(400, 3, QUIET, (Event(5.0, "die"), Event(9.0, "die")), cap=24, raw=True, tpm=200_000.0)
+    assert_each_line_has_one_record(seen, 400)
+    maybe = [note for note in seen.notes if note["billed"] == "maybe"]
+    assert 0 < len(maybe) == seen.figures["requests_lost"]
+    assert seen.repeats <= seen.lost_in_flight
+    assert {note["custom_id"] for note in maybe} <= {f"line-{number}" for number in range(1, 401)}
+    assert all(note["at_most"]["tokens"] > 150 for note in maybe)
+
+
+@pytest.mark.parametrize("tpm", [None, 200_000.0])
+def test_a_line_that_a_worker_finds_changed_is_not_asked_and_ends_the_run_with_its_number(tpm: float | None) -> None:
+    seen = conduct(2000, 3, QUIET, cap=24, raw=True, changed=300, tpm=tpm)
+    assert seen.ending is not None
+    assert seen.ending.exit_code is ExitCode.BAD_DATA
+    assert str(seen.ending) == "job.jsonl: line 300 was changed during the run"
+    assert 300 not in {line for _, line, _ in seen.arrivals}
+    assert len(seen.records) == len(seen.arrivals) < 500
+
+
 def test_the_cap_is_used_to_nine_tenths() -> None:
     seen = conduct(1200, 3, ServerModel(latency_s=1.0, spread=0.0), cap=24)
     assert seen.seconds < (1200 / 24 + 6) / 0.9
@@ -202,7 +222,7 @@ def plan(seed: int) -> Seen:
     )
     server = ServerModel(latency_s=draw.choice([0.02, 0.5, 3.0]), spread=0.3)
     cap, rpm = draw.choice([1, 5, 32]), draw.choice([None, None, 300.0])
-    return conduct(draw.choice([1, 40, 250]), workers, server, events, cap=cap, rpm=rpm, seed=seed)
+    return conduct(draw.choice([1, 40, 250]), workers, server, events, cap=cap, rpm=rpm, seed=seed, raw=seed % 2 == 1)
 
 
 @pytest.mark.parametrize("seed", range(16))

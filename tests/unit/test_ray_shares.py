@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -12,6 +13,10 @@ from batchllm.budget import Budget, Budgets
 from batchllm.engines.ray_pool.limits import Limits
 from batchllm.engines.ray_pool.shares import Leases, fair
 from batchllm.engines.ray_pool.wire import Report
+from batchllm.engines.ray_pool.worker import with_parts
+from batchllm.route import Site
+from batchllm.settings import Retries
+from batchllm.testing.simulation import route
 from batchllm.throttle import Throttle
 
 
@@ -29,6 +34,15 @@ from batchllm.throttle import Throttle
 )
 def test_whole_shares_are_fair_and_nothing_is_left_that_somebody_needs(total, needs, shares) -> None:
     assert fair(total, needs, whole=True) == shares
+
+
+@pytest.mark.parametrize(("bears", "workers", "each"), [(8, 1, 8), (8, 2, 4), (8, 3, 2), (4, 9, 1), (None, 3, None)])
+def test_what_each_of_several_addresses_bears_is_divided_among_the_workers(
+    bears: int | None, workers: int, each: int | None
+) -> None:
+    sites = (Site("http://a/v1", {}, cap=bears), Site("http://b/v1", {}))
+    made = with_parts(replace(route(Retries()), sites=sites), workers)
+    assert [site.cap for site in made.sites] == [each, None]
 
 
 @given(

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from batchllm.assembly import parts
+from batchllm.assembly import line_reader, parts
 from batchllm.configuration import Configuration
 from batchllm.errors import JobError
 from batchllm.settings import checked
 from batchllm.shipping import secrets, shipped
+from batchllm.sources.job_file import Unread
+from batchllm.strictjson import dumps
+from batchllm.types import Request
 
 KEY = "sk-canary-0123456789abcdef"
 MODEL = "from pydantic import BaseModel\n\n\nclass Label(BaseModel):\n    label: str\n"
@@ -34,10 +37,10 @@ def test_a_worker_without_the_files_makes_the_same_requests(tmp_path: Path, name
     sent = pickle.dumps(here.elsewhere.recipe)
     Path(name).unlink()
     monkeypatch.chdir("/")
-    route, _, transport = pickle.loads(sent)(here.elsewhere.secrets)
-    assert route.settings_digest == here.route.settings_digest
-    assert route.headers == here.route.headers
-    assert callable(transport)
+    there = pickle.loads(sent)(here.elsewhere.secrets)
+    assert there.route.settings_digest == here.route.settings_digest
+    assert there.route.headers == here.route.headers
+    assert callable(there.transport)
 
 
 def test_the_key_travels_apart_and_no_other_variable_does() -> None:
@@ -69,3 +72,24 @@ def test_a_file_that_stands_there_with_the_same_content_is_used_in_its_place(tmp
 def test_a_file_that_cannot_be_read_is_named() -> None:
     with pytest.raises(JobError, match=r"nowhere\.json"):
         shipped(checked({"schema": "nowhere.json"}, {}), None)
+
+
+def test_a_media_root_is_the_same_folder_wherever_a_worker_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scans").mkdir()
+    here = parts(configuration(media_root="scans"), Path("job.jsonl"), Path("out"), command="run")
+    assert here.elsewhere is not None
+    sent = pickle.dumps(here.elsewhere.recipe)
+    monkeypatch.chdir("/")
+    there = pickle.loads(sent)(here.elsewhere.secrets)
+    raw = dumps(
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": str(tmp_path / "scans/1.png")}}]}
+            ]
+        }
+    )
+    read = line_reader(configuration(media_root=str(tmp_path / "scans")).settings).read(1, raw)
+    assert isinstance(read, Request)
+    assert there.rereading.request(Unread(1, raw, int(read.digest[:16], 16))) == read
+    assert there.route.media.root == tmp_path / "scans"

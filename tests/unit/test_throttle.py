@@ -103,7 +103,7 @@ def test_a_machine_out_of_descriptors_lowers_the_cap() -> None:
 
 def test_a_refusal_that_the_pace_brought_on_does_not_narrow_the_limit() -> None:
     one = throttle()
-    fail(one, REFUSED, 1.0)
+    fail(one, REFUSED, 1.0, times=4)
     limit, rate = one.limiter.limit, one.pace.rate
     assert rate is not None
     assert one.wait(1.0) > 0  # the pace holds now

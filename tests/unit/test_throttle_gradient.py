@@ -11,7 +11,8 @@ import pytest
 
 from batchllm.errors import ErrorCode
 from batchllm.throttle import Throttle
-from batchllm.throttle.goodput import KEEP, Window, work_of
+from batchllm.throttle.evidence import gains
+from batchllm.throttle.goodput import KEEP, Known, Window, work_of
 from batchllm.throttle.gradient import RAMP, START, Gradient, levels
 from batchllm.types import Kind, Verdict
 
@@ -131,6 +132,27 @@ def test_without_a_knee_it_goes_to_the_cap_and_not_beyond() -> None:
     assert max(run.limits) == 100
 
 
+@pytest.mark.parametrize(("slots", "rounds"), [(16, 4), (64, 11), (256, 22)])
+def test_a_doubling_that_clearly_brings_more_takes_two_rounds_at_most(slots: int, rounds: int) -> None:
+    """A round is as many as are in flight; every request takes a second until all slots are taken."""
+    run = Closed(Gradient(1024, 1000.0), up_to(slots))
+    while run.gradient.best < slots:
+        assert run.now <= 1000.0 + rounds
+        run.run(0.1)
+
+
+def test_nothing_is_clear_where_the_gain_is_within_the_errors() -> None:
+    window = Window(8)
+    window.begin(0.0, 8)
+    for seconds in (0.5, 1.5, 0.7, 1.2, 1.0, 1.1, 0.9, 1.1):
+        window.add(10.0, seconds, None, 1.0)
+    window.holds(8, 1.0)
+    assert window.goodput() == pytest.approx(80.0)
+    assert [gains(window, 8, Known(70.0, error, 1, 0.0)) for error in (0.0, 0.2)] == [False, False]
+    assert gains(window, 8, Known(55.0, 0.0, 1, 0.0))
+    assert not gains(window, 32, Known(5.0, 0.0, 1, 0.0))
+
+
 def test_the_limit_never_rises_by_a_leap() -> None:
     run = Closed(Gradient(1024, 1000.0), up_to(100)).run(100.0)
     assert max(after - before for before, after in pairwise(run.limits)) == RAMP
@@ -147,6 +169,8 @@ def test_it_follows_a_server_that_grows_and_shrinks_while_it_runs() -> None:
 
 def test_where_it_became_slower_fewer_are_tried_first() -> None:
     run = Closed(Gradient(1024, 1000.0), falling_beyond(40)).run(200.0)
+    while run.gradient.limit != run.gradient.best:  # what is being tried at the moment is not what it tries first
+        run.run(1.0)
     held = run.gradient.best
     run.total = falling_beyond(8)
     run.limits.clear()
@@ -198,7 +222,9 @@ def test_a_throttle_lets_the_lower_of_both_limits_through() -> None:
     assert throttle.limiter.limit == START
     for _ in range(START):
         throttle.sent(0.0)
-    throttle.failed(refused, 1, 0.0, 1.0)
+    for line in range(START):  # one may be chance, all are not
+        throttle.failed(refused, line, 0.0, 1.0)
+        throttle.sent(1.0)
     assert throttle.limiter.limit < START
     assert throttle.gradient is not None
     assert throttle.gradient.limit == START

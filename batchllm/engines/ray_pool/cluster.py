@@ -92,16 +92,9 @@ def _sentence(error: RayError) -> str:
 
 def _refuse_unreachable(address: str) -> None:
     """Ray itself would try for minutes, and say so in many lines."""
-    if "://" in address:
-        raise JobError(
-            ExitCode.USAGE,
-            f"the Ray address {address} is a client's; run on a node of the cluster (`ray job submit`) and give HOST:PORT, or none",
-        )
-    host, _, port = address.rpartition(":")
     if address == "auto":
         return
-    if not host or not port.isdigit():
-        raise JobError(ExitCode.USAGE, f"the Ray address {address} should be HOST:PORT, as in 10.0.0.1:6379")
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
     except OSError as error:

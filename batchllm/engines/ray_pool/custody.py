@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from batchllm.engines.ray_pool.wire import NUMBER, Line, Unit, request_of, unit_of
+from batchllm.sources.job_file import Rereading
 from batchllm.types import Extras, Json
 
 MAX_LOSSES = 4
@@ -59,6 +60,11 @@ class Custody:
             self._held[number] = _Held(line, first, worker, losses=0 if earlier is None else earlier.losses)
         self._counts[worker] = self._counts.get(worker, 0) + len(unit)
 
+    def line(self, number: int) -> Line | None:
+        """A line that has no record yet."""
+        held = self._held.get(number)
+        return None if held is None else held.line
+
     def begun(self, worker: int, number: int) -> None:
         """A request for this line (or for the unit it leads) has gone out."""
         held = self._held.get(number)
@@ -74,12 +80,12 @@ class Custody:
             self._counts[held.worker] -= 1
         return True, held.worker
 
-    def turn(self, worker: int, number: int, note: Json) -> None:
+    def turn(self, worker: int, number: int, note: Json, rereading: Rereading) -> None:
         """A turn of the line's conversation is answered: whoever asks it next goes on behind it."""
         held = self._held.get(number)
         if held is None or held.worker != worker:
             return
-        request = request_of(held.line)
+        request = request_of(held.line, rereading)
         extras = request.extras or Extras()
         (held.line,) = unit_of(replace(request, extras=replace(extras, begun=(*extras.begun, note))))
 

@@ -27,6 +27,8 @@ class Place:
     answered: int = 0
     failed: int = 0
     tokens: int = 0
+    in_flight: int | None = None
+    """Of the worker that is here now; None where there is none."""
 
     def count(self, records: tuple[Record, ...], charge: Charge) -> None:
         """What one request came to."""
@@ -38,7 +40,7 @@ class Place:
     def as_json(self) -> Json:
         return {
             "worker": self.number, "node": self.node, "started": self.started, "lost": self.lost, "requests": self.requests,
-            "answered": self.answered, "failed": self.failed, "tokens": self.tokens,
+            "answered": self.answered, "failed": self.failed, "tokens": self.tokens, "in_flight": self.in_flight,
         }  # fmt: skip
 
 

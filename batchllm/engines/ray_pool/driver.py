@@ -12,28 +12,26 @@ from typing import Any
 
 from batchllm.billing import Charge
 from batchllm.engines.engine import Means
-from batchllm.engines.feed import Feeder
+from batchllm.engines.feed import Feeder, RawFeeder
 from batchllm.engines.ray_pool import losses
 from batchllm.engines.ray_pool.custody import Custody
 from batchllm.engines.ray_pool.desk import Desk, Place
-from batchllm.engines.ray_pool.hands import BlinkError, Crew, Hand, LostError, NoRoomError
+from batchllm.engines.ray_pool.hands import BlinkError, Crew, Hand, LostError
+from batchllm.engines.ray_pool.hiring import Hiring
 from batchllm.engines.ray_pool.intake import Intake
 from batchllm.engines.ray_pool.limits import Limits
 from batchllm.engines.ray_pool.orders import WAIT_S, Orders
+from batchllm.engines.ray_pool.parting import parted
 from batchllm.engines.ray_pool.slowing import scaled
 from batchllm.engines.ray_pool.supply import Begun, Supply
-from batchllm.engines.ray_pool.talking import SilentError, answer, tell, unfit
-from batchllm.engines.ray_pool.wire import Ended, Kit, Order, Report, Slowdown
+from batchllm.engines.ray_pool.talking import SilentError, answer, tell
+from batchllm.engines.ray_pool.wire import Ended, Order, Report, Slowdown
 from batchllm.errors import ExitCode, JobError
 from batchllm.steps import Done
 from batchllm.throttle import Throttle
-from batchllm.throttle.limiter import START
 from batchllm.types import Json
 
 NO_ITEM = losses.answered(losses.light(0), Charge("no"))
-START_S = 120.0
-STARTS = 3
-"""Workers that may fail to start, one after the other with none at work, before the run ends."""
 BACKOFF_MAX_S = 30.0
 ABORT_S = 4.0
 LAST_S = 15.0
@@ -62,6 +60,9 @@ class RayPool:
     # -- the engine's face -------------------------------------------------------------------------------------------
 
     async def run(self, feeder: Feeder) -> None:
+        await self.forward(feeder)
+
+    async def forward(self, feeder: RawFeeder) -> None:
         work = self._loop.create_task(self._work(feeder), name="ray-pool")
         try:
             await asyncio.shield(work)
@@ -91,25 +92,28 @@ class RayPool:
 
     @property
     def in_flight(self) -> int:
-        return sum(desk.in_flight for desk in self._desks.values())
+        return sum(desk.in_flight for desk in tuple(self._desks.values()))
 
     def figures(self) -> Json:
         """Under `ray`: each worker's requests, and what was lost on the way."""
-        if not self._places:
-            return {}
-        return {"ray": {**self._intake.figures(), "workers": [place.as_json() for place in self._places]}}
+        return {"ray": {**self._intake.figures(), "workers": self.workers()}} if self._places else {}
+
+    def workers(self) -> list[Json]:
+        return [place.as_json() for place in self._places]
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    async def _work(self, feeder: Feeder) -> None:
+    async def _work(self, feeder: RawFeeder) -> None:
+        means, elsewhere = self._means, self._means.elsewhere
+        assert elsewhere is not None
         first = await feeder.next()
         if first is None:
             return
         self._supply = Supply(Begun(first, feeder), self._custody, 2 * self.throttle.limiter.cap)
-        self._orders = Orders(self._means.route, self._supply, self._custody, self._limits, self._desks)
-        size = await self._crew.open(self._means.settings.workers)
+        self._orders = Orders(means.route, elsewhere.rereading, self._supply, self._custody, self._limits, self._desks)
+        size = await self._crew.open(means.settings.workers)
         self._places += [Place(number) for number in range(1, size + 1)]
-        self._start = -(-START // size)
+        self._hiring = Hiring(means, elsewhere, self._crew, size, self.stop)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 running = [self._tasks.create_task(self._fetch(), name="fetch")]
@@ -122,6 +126,7 @@ class RayPool:
                     task.cancel()
         finally:
             for desk in self._desks.values():
+                desk.place.in_flight = None
                 if desk.hand is not None:
                     desk.hand.dismiss()
             self._desks.clear()
@@ -141,26 +146,19 @@ class RayPool:
             self._hired += 1
             desk = self._desks[self._hired] = Desk(self._hired, place, self._loop.time())
             try:
-                await self._begin(desk)
+                hand = await self._hiring.begin(desk)
                 failures = 0
-                again = await self._converse(desk)
+                again = await self._converse(desk, hand)
             except LostError as lost:
                 failures += not desk.begun
                 self._lost(desk, str(lost))
                 if not self._anybody():
-                    self._unstarted(lost, failures)
+                    self._hiring.failed(lost, failures)
                 await asyncio.sleep(min(2.0**failures - 1, BACKOFF_MAX_S))
             else:
                 self._leave(desk)
                 if not again:
                     return
-
-    def _unstarted(self, lost: LostError, failures: int) -> None:
-        """Nobody is at work: whether there is any use in trying again."""
-        if isinstance(lost, NoRoomError):
-            self.stop(JobError(ExitCode.TRY_LATER, str(lost)))
-        elif failures >= STARTS:
-            self.stop(JobError(ExitCode.UNAVAILABLE, f"no worker could be started on the Ray cluster: {lost}"))
 
     async def _watch(self) -> None:
         """Where the cluster goes, what is in flight has a moment to end."""
@@ -176,34 +174,13 @@ class RayPool:
     def _anybody(self, but: Desk | None = None) -> bool:
         return any(desk.begun for desk in self._desks.values() if desk is not but)
 
-    async def _begin(self, desk: Desk) -> None:
-        """Start a worker and see that it would make the same requests as this process."""
-        elsewhere = self._means.elsewhere
-        assert elsewhere is not None
-        endings, throttle = self._means.endings, self.throttle
-        kit = Kit(elsewhere.recipe, endings.where, endings.key_hint, self._start, throttle.gradient is not None)
-        try:
-            async with asyncio.timeout(START_S):
-                desk.hand = await self._crew.hire()
-                hello = await desk.hand.begin(kit, elsewhere.secrets)
-        except TimeoutError:
-            raise NoRoomError(f"the Ray cluster had no room for a worker within {START_S:.0f} s") from None
-        desk.place.node, desk.place.started = hello.node, desk.place.started + 1
-        problem = unfit(hello, self._means.route.settings_digest)
-        if problem is not None:
-            self.stop(problem)
-            raise LostError(str(problem))
-        desk.begun = True
-
     # -- a worker's conversation -------------------------------------------------------------------------------------
 
-    async def _converse(self, desk: Desk) -> bool:
+    async def _converse(self, desk: Desk, hand: Hand) -> bool:
         """Orders and reports until the worker's pool has ended; whether another one is to take its place.
 
         Raises `LostError`.
         """
-        hand = desk.hand
-        assert hand is not None
         while True:
             order = self._orders.next(desk, self._loop.time(), stop=self._stopping, abort=self._aborting)
             try:
@@ -246,21 +223,11 @@ class RayPool:
         """The worker's pool has come to its end: for all of us, or for it alone."""
         if self._stopping:
             return False
-        if ended.unheard:
-            return True
-        error = ended.error
-        if error is None:
-            raise LostError("its pool ended by itself")
-        if ended.dry:
-            if self._anybody(but=desk):
-                return False
-            if self._limits.could_have_more(desk.number, report):
-                return True
-            error = self._limits.reached()
-        elif error.exit_code is ExitCode.UNAVAILABLE and self._anybody(but=desk):
-            return False  # only this node does not reach the endpoint
-        self.stop(error)
-        return False
+        found = parted(ended, report, desk.number, self._limits, alone=not self._anybody(but=desk))
+        if isinstance(found, JobError):
+            self.stop(found)
+            return False
+        return found
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
@@ -269,6 +236,7 @@ class RayPool:
         steps = self._intake.take(desk, report)
         desk.in_flight, desk.limit, desk.parked = report.in_flight, report.limit, report.parked
         if desk.number in self._desks:
+            desk.place.in_flight = report.in_flight
             self._limits.confirm(desk.number, report, self._loop.time())
             self._show()
         if report.slow is not None:
@@ -312,6 +280,7 @@ class RayPool:
         self._intake.returned(desk)
         self._limits.release(desk.number, self._loop.time())
         self._desks.pop(desk.number, None)
+        desk.place.in_flight = None
         if desk.hand is not None and not desk.belated:
             desk.hand.dismiss()
         self._show()

@@ -71,6 +71,11 @@ class Limits:
     def counts_tokens(self) -> bool:
         return self._throttle.tpm is not None
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether it matters what an outcome took."""
+        return self._usd is not None or self._tokens is not None
+
     def share(self, worker: int, needs: Mapping[int, float], now: float) -> Share:
         """What this worker is told next; `needs` are the lines each worker could have in flight, `inf` while there are more."""
         throttle = self._throttle

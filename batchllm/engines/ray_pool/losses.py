@@ -8,11 +8,11 @@ from typing import cast
 
 from batchllm.billing import Charge, worst_case
 from batchllm.engines.ray_pool.custody import MAX_LOSSES
-from batchllm.engines.ray_pool.wire import Line, request_of
 from batchllm.errors import ErrorCode
 from batchllm.records import Record, attempt_note, usage_json, worst_json
 from batchllm.route import Route
-from batchllm.steps import Asked, Done
+from batchllm.steps import Asked, Done, Finished
+from batchllm.strictjson import dumps, loads
 from batchllm.types import NO_USAGE, Json, Kind, Request, Verdict
 
 _LATE = {"yes": Kind.PAID, "maybe": Kind.MAYBE_PAID, "no": Kind.FINAL}
@@ -22,6 +22,10 @@ _LATE = {"yes": Kind.PAID, "maybe": Kind.MAYBE_PAID, "no": Kind.FINAL}
 class _Answered:
     request: Request
     last: Charge
+
+    @property
+    def body(self) -> Json:
+        return self.request.body
 
 
 def answered(request: Request, last: Charge) -> Asked:
@@ -34,9 +38,8 @@ def light(number: int, custom_id: str = "", model: object = None) -> Request:
     return Request(number, custom_id, "", {} if model is None else {"model": model}, "")
 
 
-def in_flight(line: Line, route: Route, why: str) -> tuple[Json, Charge]:
+def in_flight(request: Request, route: Route, why: str) -> tuple[Json, Charge]:
     """The note of a request that was out when its worker was lost: nobody knows what became of it."""
-    request = request_of(line)
     worst = worst_case(request.body, request.url, route.prices(request.body.get("model", "")), route.assumed)
     note: Json = {
         "custom_id": request.custom_id,
@@ -57,9 +60,8 @@ def in_flight(line: Line, route: Route, why: str) -> tuple[Json, Charge]:
     return note, Charge("maybe", worst=worst)
 
 
-def given_up(line: Line, route: Route) -> Done:
+def given_up(request: Request, route: Route) -> Done:
     """The record of a line that was in flight each time a worker was lost; another run asks it again."""
-    request = request_of(line)
     facts: Json = {
         "line": request.line, "digest": request.digest, "settings": route.settings_digest, "usage": usage_json(NO_USAGE),
         "attempts": MAX_LOSSES, "latency_s": 0.0, "ttft_s": None, "cost_usd": None, "provider": route.provider.name,
@@ -70,6 +72,16 @@ def given_up(line: Line, route: Route) -> Done:
     message = f"{MAX_LOSSES} workers were lost while it was asked: it is left out, so that the run can end"
     code = ErrorCode.CONNECTION
     return Done(Record(request.line, request.custom_id, request.digest, code=code, message=message, facts=facts))
+
+
+def record_of(answer: Finished) -> Record:
+    """The record that another process made, as far as a note of it goes."""
+    made = loads(answer.record)
+    response, facts = made["response"], made["batchllm"]
+    reply = None if response["body"] is None else dumps(response["body"])
+    return Record(
+        answer.line, answer.custom_id, facts["digest"], response["status_code"], response["request_id"], reply, facts=facts
+    )
 
 
 def superseded(record: Record, charge: Charge) -> Json:

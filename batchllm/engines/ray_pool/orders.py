@@ -11,8 +11,10 @@ from batchllm.engines.ray_pool.desk import Desk
 from batchllm.engines.ray_pool.limits import Limits
 from batchllm.engines.ray_pool.supply import Supply
 from batchllm.engines.ray_pool.wire import Order, Share, Unit, request_of, size_of
+from batchllm.errors import JobError
 from batchllm.item import Item
 from batchllm.route import Route
+from batchllm.sources.job_file import Rereading
 
 WAIT_S = 1.0
 HUNGRY_S = 0.05
@@ -26,8 +28,17 @@ ORDER_BYTES = 4 << 20
 class Orders:
     """Makes orders from what is known of lines, limits and workers. Pure but for the lines it takes from the supply."""
 
-    def __init__(self, route: Route, supply: Supply, custody: Custody, limits: Limits, desks: Mapping[int, Desk]) -> None:
+    def __init__(
+        self,
+        route: Route,
+        rereading: Rereading,
+        supply: Supply,
+        custody: Custody,
+        limits: Limits,
+        desks: Mapping[int, Desk],
+    ) -> None:
         self._route = route
+        self._rereading = rereading
         self._supply = supply
         self._custody = custody
         self._limits = limits
@@ -69,4 +80,8 @@ class Orders:
 
     def _tokens(self, unit: Unit) -> float:
         """What a worker's own pool will reserve for it."""
-        return sum(Item(self._route, replace(request_of(line), extras=None)).token_estimate() for line in unit)
+        try:
+            requests = [request_of(line, self._rereading) for line in unit]
+        except JobError:
+            return 0.0  # the worker finds the same, and says so
+        return sum(Item(self._route, replace(one, extras=None)).token_estimate() for one in requests)

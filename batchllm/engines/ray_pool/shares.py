@@ -20,6 +20,11 @@ def fair(total: float, needs: Mapping[int, float], *, whole: bool = False) -> di
     return shares
 
 
+def part(most: int, workers: int) -> int:
+    """What each of so many workers may use of a limit that nobody shares out while they run; one at least."""
+    return max(1, most // workers)
+
+
 class Leases:
     """What each worker may use of one limit. A share goes from one worker to another in two steps: the first is told of
     less and says that it keeps to it, and only then the other is told of more.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from batchllm.engines.feed import Feeder
+from batchllm.engines.feed import RawFeeder
 from batchllm.engines.ray_pool.custody import Custody
 from batchllm.engines.ray_pool.wire import Unit, size_of, unit_of
 from batchllm.errors import JobError
+from batchllm.sources.job_file import Unread
 from batchllm.types import Request
 
 READY = 512
@@ -18,7 +19,7 @@ READY_BYTES = 16 << 20
 class Supply:
     """Lines of lost workers first, then the job's. `more` is False once there are no lines but those that workers have."""
 
-    def __init__(self, feeder: Feeder, custody: Custody, ready: int = READY) -> None:
+    def __init__(self, feeder: RawFeeder, custody: Custody, ready: int = READY) -> None:
         self._feeder = feeder
         self._custody = custody
         self._ready: deque[Unit] = deque()
@@ -70,10 +71,10 @@ class Supply:
 class Begun:
     """A feeder whose first request was taken already."""
 
-    def __init__(self, first: Request | tuple[Request, ...], rest: Feeder) -> None:
-        self._first: Request | tuple[Request, ...] | None = first
+    def __init__(self, first: Request | tuple[Request, ...] | Unread, rest: RawFeeder) -> None:
+        self._first: Request | tuple[Request, ...] | Unread | None = first
         self._rest = rest
 
-    async def next(self) -> Request | tuple[Request, ...] | None:
+    async def next(self) -> Request | tuple[Request, ...] | Unread | None:
         first, self._first = self._first, None
         return first if first is not None else await self._rest.next()

@@ -1,6 +1,7 @@
 """What travels between the driver and its workers: plain tuples and bytes, made of the values of either side. Pure.
 
-A line's body goes as the bytes of its JSON: they are cheap to send, and their number is known.
+A line goes as the bytes that stand in the job, or its body as the bytes of its JSON: they are cheap to send, and their number
+is known.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from batchllm.billing import Charge, Worst
 from batchllm.engines.engine import Recipe
 from batchllm.errors import ExitCode, JobError
 from batchllm.records import Record
-from batchllm.steps import Asked, Done
+from batchllm.sources.job_file import Rereading, Unread
+from batchllm.steps import Asked, Done, Finished
 from batchllm.strictjson import dumps, loads
 from batchllm.types import Request, Usage, Verdict
 
 Line = tuple[Any, ...]
-"""The fields of a `Request`, its body as bytes."""
+"""The fields of a `Request`, its body as bytes; or, in the same places, what is known of an `Unread` one."""
 Unit = tuple[Line, ...]
 """Lines that are sent as one request; nearly always one."""
-Outcome = tuple[int, Any]
-"""One of BEGUN (a line's number), DONE (records, verdict, charge), NOTE (bytes, the line's number)."""
-BEGUN, DONE, NOTE = range(3)
+Outcome = int | tuple[Any, ...]
+"""The number of a line that was begun, or one of ANSWERED (the fields of a `Finished`, in one row), DONE (records, verdict,
+charge), NOTE (bytes, the line's number). There are two for nearly every line, so that each object in them counts."""
+ANSWERED, DONE, NOTE = range(3)
 
 
 def _row(kind: type) -> Callable[[Any], tuple[Any, ...]]:
@@ -39,11 +42,17 @@ def _place(kind: type, name: str) -> int:
 _request, _record, _usage, _charge, _verdict = map(_row, (Request, Record, Usage, Charge, Verdict))
 _BODY, _RECORD_USAGE = _place(Request, "body"), _place(Record, "usage")
 _CHARGE_USAGE, _CHARGE_WORST = _place(Charge, "usage"), _place(Charge, "worst")
-NUMBER, CUSTOM_ID = _place(Request, "line"), _place(Request, "custom_id")
+NUMBER = _place(Request, "line")
+_UNREAD = 4
+"""Fields of a line that was not read: its number, nothing, the digest it should have, its bytes."""
+assert (NUMBER, _BODY) == (0, _UNREAD - 1)
+ANSWERED_LINE, _ANSWERED_COST = 1, 8
 
 
-def unit_of(request: Request | tuple[Request, ...]) -> Unit:
+def unit_of(request: Request | tuple[Request, ...] | Unread) -> Unit:
     """A request, or several that are sent as one, ready to travel."""
+    if isinstance(request, Unread):
+        return ((request.line, None, request.digest, request.raw),)
     return tuple(map(_line, request)) if isinstance(request, tuple) else (_line(request),)
 
 
@@ -52,21 +61,53 @@ def _line(request: Request) -> Line:
     return (*row[:_BODY], dumps(request.body), *row[_BODY + 1 :])
 
 
-def request_of(line: Line) -> Request:
-    """The request of a line."""
+def request_of(line: Line, rereading: Rereading) -> Request:
+    """The request of a line. Raises `JobError` (65) for one that was not read before it travelled, and is not what it was."""
+    if len(line) == _UNREAD:
+        number, _, digest, raw = line
+        return rereading.request(Unread(number, raw, digest))
     values = list(line)
     values[_BODY] = loads(values[_BODY])
     return Request(*values)
 
 
-def asked_of(unit: Unit) -> Request | tuple[Request, ...]:
-    """What a pool is fed with."""
-    return request_of(unit[0]) if len(unit) == 1 else tuple(map(request_of, unit))
+def asked_of(unit: Unit, rereading: Rereading) -> Request | tuple[Request, ...]:
+    """What a pool is fed with. Raises as `request_of` does."""
+    if len(unit) == 1:
+        return request_of(unit[0], rereading)
+    return tuple(request_of(line, rereading) for line in unit)
 
 
 def size_of(unit: Unit) -> int:
     """Bytes, near enough."""
-    return sum(len(line[_BODY]) for line in unit)
+    return len(unit[0][_BODY]) if len(unit) == 1 else sum(len(line[_BODY]) for line in unit)
+
+
+def outcome_of(step: Done, item: Asked, *, whole: bool) -> Outcome:
+    """What a request came to. `whole`: an answer is told with all that is known of it too."""
+    return (DONE, done_out(step, item)) if whole or not _is_plain(step, item.last) else _answered_out(step.record, item)
+
+
+def _is_plain(step: Done, last: Charge) -> bool:
+    """Whether all that the driver does with an answer is to keep it and to add it up."""
+    record = step.record
+    billed = last.billed == "yes" and last.usage is not None and last.worst is None
+    return billed and step.verdict is None and not step.more and record.ok and "at_most" not in record.facts
+
+
+def _answered_out(record: Record, item: Asked) -> Outcome:
+    facts, last = record.facts, item.last
+    assert last.usage is not None
+    return (
+        ANSWERED, record.line, record.custom_id, record.to_json(), facts.get("model") or item.request.body.get("model"),
+        facts["latency_s"], facts["ttft_s"], facts.get("tokens_per_s"), last.cost_usd, *_usage(last.usage),
+    )  # fmt: skip
+
+
+def answered_in(row: tuple[Any, ...]) -> Finished:
+    """The same on the other side."""
+    billed = Charge("yes", Usage(*row[_ANSWERED_COST + 1 :]), row[_ANSWERED_COST])
+    return Finished(*(*row[ANSWERED_LINE:_ANSWERED_COST], billed))
 
 
 def done_out(step: Done, item: Asked) -> tuple[Any, ...]:
@@ -211,8 +252,9 @@ class Hello:
 class Kit:
     """What a worker makes its pool of. `recipe`, called with `secrets`, gives the route and a closed transport.
 
-    `start` is how many requests it may have in flight at first; `auto`: how many are worth it is found out. The secrets travel in
-    an argument of their own.
+    `start` is how many requests it may have in flight at first, `workers` among how many is divided what an address bears;
+    `auto`: how many are worth it is found out; `whole`: of each answer all that is known is to be told. The secrets travel in an
+    argument of their own.
     """
 
     recipe: Recipe
@@ -220,3 +262,5 @@ class Kit:
     key_hint: str
     start: int
     auto: bool = False
+    whole: bool = False
+    workers: int = 1

@@ -8,6 +8,7 @@ import random
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ from batchllm.engines.engine import Means
 from batchllm.engines.exchange import Outlet
 from batchllm.engines.local import LocalPool
 from batchllm.engines.ray_pool.outbox import Outbox
+from batchllm.engines.ray_pool.shares import part
 from batchllm.engines.ray_pool.slowing import Lesson
 from batchllm.engines.ray_pool.wire import (
-    BEGUN,
-    DONE,
     NOTE,
     NUMBER,
     Ended,
@@ -33,12 +33,14 @@ from batchllm.engines.ray_pool.wire import (
     Share,
     Unit,
     asked_of,
-    done_out,
+    outcome_of,
 )  # fmt: skip
 from batchllm.engines.spending import BudgetReached
 from batchllm.errors import ExitCode, JobError
 from batchllm.journal.storage import Storage
 from batchllm.protocols import Transport
+from batchllm.route import Route
+from batchllm.sources.job_file import Rereading
 from batchllm.steps import Asked, Done
 from batchllm.strictjson import dumps
 from batchllm.throttle import Throttle
@@ -50,9 +52,13 @@ LOOK_S = 0.2
 
 
 class Queue:
-    """The lines a worker was handed and has not begun; `next` gives None once it is closed."""
+    """The lines a worker was handed and has not begun; `next` gives None once it is closed.
 
-    def __init__(self) -> None:
+    Raises `JobError` (65) for a line that is not what it was when it was first read: the pool then begins nothing new.
+    """
+
+    def __init__(self, rereading: Rereading) -> None:
+        self._rereading = rereading
         self._units: deque[Unit] = deque()
         self._more = asyncio.Event()
         self._closed = False
@@ -74,7 +80,7 @@ class Queue:
         while not self._units and not self._closed:
             self._more.clear()
             await self._more.wait()
-        return None if self._closed else asked_of(self._units.popleft())
+        return None if self._closed else asked_of(self._units.popleft(), self._rereading)
 
 
 class Worker:
@@ -83,7 +89,6 @@ class Worker:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox()
-        self._queue = Queue()
         self._limits: tuple[int, float | None, float | None] = (0, None, None)
         self._throttle = Throttle(0, self._loop.time())
         self._lesson = Lesson(self._throttle)
@@ -98,11 +103,12 @@ class Worker:
     async def begin(self, kit: Kit, secrets: Mapping[str, str]) -> Hello:
         """Make everything the pool needs; it starts with the first order that lets it send."""
         try:
-            route, settings, transport = await asyncio.to_thread(kit.recipe, secrets)
+            made = await asyncio.to_thread(kit.recipe, secrets)
         except JobError as error:
             return Hello(error=_ended(error))
-        self._kit, self._route, self._settings, self._transport = kit, route, settings, transport
-        return Hello(socket.gethostname(), os.getpid(), __version__, route.settings_digest)
+        self._kit, self._remade, self._queue = kit, made, Queue(made.rereading)
+        self._route = with_parts(made.route, kit.workers)
+        return Hello(socket.gethostname(), os.getpid(), __version__, made.route.settings_digest)
 
     async def exchange(self, order: Order) -> Report:
         """Take an order, and tell what came meanwhile: at once where something did, else after a bounded wait."""
@@ -169,7 +175,7 @@ class Worker:
         self._budgets = Budgets(
             None if share.usd is None else Budget(share.usd), None if share.tokens is None else Budget(share.tokens)
         )
-        self._running = self._loop.create_task(self._run(self._transport()), name="worker")
+        self._running = self._loop.create_task(self._run(self._remade.transport()), name="worker")
 
     async def _run(self, closed: Transport) -> None:
         """The pool from its start to its end, however that comes."""
@@ -193,11 +199,11 @@ class Worker:
 
     def _made(self, transport: Transport) -> LocalPool:
         # Whether all lines are refused alike is for the driver to see: it knows the lines of all workers.
-        endings = Endings(self._route.retries, self._kit.where, self._kit.key_hint, True)
+        endings = Endings(self._remade.route.retries, self._kit.where, self._kit.key_hint, True)
         outlet = Outlet(self._done, self._note, self._delivered, self._begun)
         return local.pool(
             Means(
-                settings=self._settings, route=self._route, transport=transport, throttle=self._throttle, outlet=outlet,
+                settings=self._remade.settings, route=self._route, transport=transport, throttle=self._throttle, outlet=outlet,
                 endings=endings, jitter=random.random, budget=self._budgets, folder=Path(), storage=Storage(),
                 lines=_no_lines, durable=lambda: True,
             )
@@ -219,10 +225,10 @@ class Worker:
     # -- what the pool tells -----------------------------------------------------------------------------------------
 
     def _begun(self, item: Asked) -> None:
-        self._outbox.add((BEGUN, item.request.line))
+        self._outbox.add(item.request.line)
 
     def _done(self, step: Done, item: Asked) -> None:
-        self._outbox.add((DONE, done_out(step, item)))
+        self._outbox.add(outcome_of(step, item, whole=self._kit.whole))
         self._outbox.took(step.record.facts["latency_s"])
 
     def _note(self, note: Json, item: Asked) -> None:
@@ -249,6 +255,12 @@ class Worker:
             self._lesson.since(now),
             self._ended,
         )
+
+
+def with_parts(route: Route, workers: int) -> Route:
+    """The route of one worker: of what each of several addresses bears, it has its part."""
+    sites = (site if site.cap is None else replace(site, cap=part(site.cap, workers)) for site in route.sites)
+    return replace(route, sites=tuple(sites))
 
 
 def _rate(share: float | None) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 from batchllm.reports.html.figures import count, duration, money
 from batchllm.reports.html.fold import Picture
-from batchllm.reports.html.markup import Markup, el, size
+from batchllm.reports.html.markup import Markup, el, enclosed, size
 from batchllm.reports.html.rows import Row
 
 MAX_BYTES = 2_500_000
@@ -13,8 +16,8 @@ CLIPS = (4000, 2500, 1500, 1000, 700, 450, 300, 180, 100)
 PEEK = 160
 
 
-def answers(picture: Picture, *, prompts: bool) -> Markup | None:
-    """None where no line has come to an end yet. `prompts` says whether the rows have theirs."""
+def answers(picture: Picture, *, prompts: bool) -> Iterator[Markup] | None:
+    """The section in pieces; None where no line has come to an end yet. `prompts` says whether the rows have theirs."""
     rows = picture.rows
     if not rows:
         return None
@@ -25,14 +28,12 @@ def answers(picture: Picture, *, prompts: bool) -> Markup | None:
     )
     without = "" if prompts else "; the job file is gone or has changed, so prompts are not shown"
     costs = any(row.cost_usd for row in rows)
-    return el(
-        "section",
-        el("h2", "Answers"),
-        _tools(),
-        el("div", _head(costs), [_row(row, clip, costs) for row in rows], class_="rows"),
+    table = enclosed("div", chain((_head(costs),), (_row(row, clip, costs) for row in rows)), class_="rows")
+    notes = (
         el("p", f"{chosen}{without}. results.jsonl has every answer in full.", class_="note"),
         el("p", "On paper: the first 40.", class_="note paper"),
     )
+    return enclosed("section", chain((el("h2", "Answers"), _tools()), table, notes))
 
 
 def _clip(rows: list[Row]) -> int:

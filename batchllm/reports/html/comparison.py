@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from batchllm.reports.html import charts
 from batchllm.reports.html.changes import Changes, Pair
@@ -17,8 +17,8 @@ from batchllm.strictjson import loads
 PEEK, CLIP, SHOWN = 160, 2500, 20
 
 
-def comparison_page(before: Picture, after: Picture, found: Changes) -> bytes:
-    """The report of two runs, A and B."""
+def comparison_page(before: Picture, after: Picture, found: Changes) -> Iterator[bytes]:
+    """The report of two runs, A and B, in pieces."""
     name = f"{title(before)} against {title(after)}" if title(before) != title(after) else title(before)
     sections = [
         el(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -41,10 +41,17 @@ def _code(found: re.Match[str]) -> str:
 
 def el(name: str, /, *children: Any, **attributes: object) -> Markup:
     """One element. A trailing underscore of an attribute's name is dropped, others become hyphens; None leaves one out."""
-    opened = f"<{name}{_attributes(attributes)}>" if attributes else f"<{name}>"
+    opened = f"<{name}{_attributes(attributes)}>"
     if name in _VOID:
         return Markup(opened)
     return Markup(f"{opened}{joined(children)}</{name}>")
+
+
+def enclosed(name: str, pieces: Iterable[Markup], **attributes: object) -> Iterator[Markup]:
+    """One element with many children, piece by piece: they need not be in memory together."""
+    yield Markup(f"<{name}{_attributes(attributes)}>")
+    yield from pieces
+    yield Markup(f"</{name}>")
 
 
 def joined(children: Iterable[Any]) -> Markup:

@@ -18,7 +18,8 @@ class AwayError(Exception):
 class Objects:
     """The part of fsspec that is used. `fails(name, number)` says whether this call fails; `late` fails after its work.
 
-    `after_write` is called with every object that was written, whatever is answered.
+    `after_write` is called with every object that was written, whatever is answered; `before_read` before one is read, and
+    `read` names those that were.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,8 @@ class Objects:
         self.fails: Callable[[str, int], bool] = lambda name, number: False
         self.late = False
         self.after_write: Callable[[str], None] = lambda path: None
+        self.before_read: Callable[[str], None] = lambda path: None
+        self.read: list[str] = []
         self._lock = RLock()
 
     def _begin(self, name: str, path: str) -> bool:
@@ -47,6 +50,8 @@ class Objects:
     def cat_file(self, path: str) -> bytes:
         with self._lock:
             self._begin("cat_file", path)
+            self.read.append(path)
+            self.before_read(path)
             if path not in self.store:
                 raise FileNotFoundError(path)
             return self.store[path]

@@ -393,3 +393,21 @@ def test_the_fake_refuses_what_the_service_refuses(objects: Objects) -> None:
     objects.fails = lambda name, number: True
     with pytest.raises(AwayError):
         bucket.read("a")
+
+
+class WithoutThird(Objects):
+    """Never takes the third segment."""
+
+    def pipe_file(self, path: str, *args: Any, **options: Any) -> dict[str, Any]:
+        if path.endswith("results-000003.jsonl"):
+            raise AwayError(f"{path}: the service is away")
+        return super().pipe_file(path, *args, **options)
+
+
+def test_what_was_uploaded_is_listed_also_where_the_next_upload_fails(tmp_path: Path) -> None:
+    objects = WithoutThird()
+    here = Machine(tmp_path / "job", objects)
+    content = journal(here.folder, 40)
+    assert here.ship(terms=Cloud(segment=1024, every=1000.0, patience=0.2))["complete"] is False
+    assert len(listing_of(objects.store[f"{AT.path}/run.json"]).files["results.jsonl"]) == 2
+    assert content.startswith(listed(objects))

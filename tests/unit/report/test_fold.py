@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchllm.errors import ErrorCode, JobError
-from batchllm.reports.html import report
+from batchllm.reports import html
 from batchllm.reports.html.changes import changes
 from batchllm.reports.html.fold import picture
 from batchllm.reports.html.prompts import add_prompts, prompt_of
@@ -17,6 +17,10 @@ from batchllm.strictjson import dumps
 from batchllm.types import Json
 from tests.unit.report.folders import answer, failure, folder, note
 from tests.unit.report.parsing import Parsed
+
+
+def report(folder: Path) -> bytes:
+    return b"".join(html.report(folder))
 
 
 def test_a_line_answered_twice_is_shown_once_with_its_last_answer(tmp_path: Path) -> None:

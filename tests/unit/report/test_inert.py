@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 
 from batchllm.errors import ErrorCode
-from batchllm.reports.html import compare, report
+from batchllm.reports import html
 from batchllm.reports.html.markup import Markup, el, escaped
 from tests.unit.report.folders import answer, failure, folder, note
 from tests.unit.report.parsing import Parsed
+
+
+def report(folder: Path) -> bytes:
+    return b"".join(html.report(folder))
+
+
+def compare(before: Path, after: Path) -> bytes:
+    return b"".join(html.compare(before, after))
+
 
 HOSTILE = {
     "a script": "<script>alert(1)</script>",

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from batchllm.errors import ErrorCode
+from batchllm.steps import Finished
 from batchllm.watching import Watchers
+from batchllm.watching.control import Control
 from batchllm.watching.facts import SLOWEST, TROUBLES, Recent
+from batchllm.watching.log import Log
+from batchllm.watching.metrics_file import MetricsFile
 from batchllm.watching.screen import clean, screen
 from tests.unit.watching.looked_at import Asked, done, note
 
@@ -34,6 +40,38 @@ def test_the_slowest_requests_of_the_run_are_kept_the_slowest_first() -> None:
     for line in range(1, 40):
         recent.step(done(line=line, latency_s=float(line % 13)), Asked())  # type: ignore[arg-type]
     assert [one["latency_s"] for one in recent.slowest()] == [12.0, 12.0, 12.0, 11.0, 11.0][:SLOWEST]
+
+
+def test_answers_told_together_count_as_one_by_one() -> None:
+    one_by_one, together = Recent(), Recent()
+    for line in range(1, 40):
+        one_by_one.step(done(line=line, latency_s=float(line % 13)), Asked())  # type: ignore[arg-type]
+    charge = Asked().last
+    together.answered([Finished(line, f"doc-{line}", b"", "m", float(line % 13), None, None, charge) for line in range(1, 40)])
+    assert together.slowest() == one_by_one.slowest()
+    later = time.monotonic() + 2.0
+    assert together.rates(later) == one_by_one.rates(later)
+
+
+def test_answers_are_told_without_their_records_only_where_nobody_looks_at_records(tmp_path: Path) -> None:
+    glancing = [Recent(), Control(tmp_path, Recent()), MetricsFile(tmp_path / "m", "job", Recent())]
+    assert not Watchers(glancing).want_records
+    assert Watchers([*glancing, Log()]).want_records
+    assert Watchers([*glancing, Broken()]).want_records
+
+
+def test_a_watcher_that_fails_at_answers_is_dropped_and_the_others_hear_of_them(capsys: Any) -> None:
+    class Glancing(Broken):
+        def answered(self, answers: Any) -> None:
+            self._fail()
+
+    broken, recent = Glancing(), Recent()
+    watchers = Watchers([recent, broken])
+    for line in (1, 2):
+        watchers.answered([Finished(line, "doc", b"", None, 1.0, None, None, Asked().last)])
+    assert broken.calls == 1
+    assert "KeyError in Glancing" in capsys.readouterr().err
+    assert len(recent.slowest()) == 2
 
 
 def test_long_texts_are_cut() -> None:
@@ -102,6 +140,20 @@ def test_the_picture_shows_rates_limits_errors_and_cost() -> None:
     for shown in ("paused", "50.0 %", "90 s", "10 min to go", "7 of 9", "64, rpm 600, learned 11.5/s", "$1.25", "80,000", "unknown",
                   "12.5", "1,234", "3 retries", "waits for ctl resume", "timeout", "9.50", "until"):  # fmt: skip
         assert shown in text, shown
+
+
+WORKER: dict[str, Any] = {"node": "gpu-1", "in_flight": 64, "requests": 9100, "answered": 9000, "failed": 36, "lost": 2}
+
+
+def test_the_picture_has_a_row_for_each_worker_those_that_are_gone_first() -> None:
+    workers = [{**WORKER, "worker": number, "in_flight": None if number == 9 else 64} for number in range(1, 10)]
+    text = drawn({**TOLD, "workers": workers})
+    for shown in ("workers, 6 of 9", "gpu-1", "9,100", "9,000", "36"):
+        assert shown in text, shown
+    rows = [line for line in text.splitlines() if "gpu-1" in line]
+    assert len(rows) == 6
+    assert "not at work" in rows[0]
+    assert "workers" not in drawn(TOLD)
 
 
 def test_foreign_text_cannot_move_the_cursor_or_style_anything() -> None:
