@@ -1,7 +1,7 @@
 """When a window has told enough: a clear gain at once, a close comparison only after a while. Pure.
 
-Wrong in favour of more is cheap and found out on the way down; wrong against it would end the search too low. So only a
-gain, or a loss beyond doubt, ends a window early.
+Wrong in favour of more is cheap and found out on the way down; wrong against it would end the search too low. So what ends a
+window early is a gain of a higher level, a loss of a lower one, or a loss beyond doubt.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ WINDOW_S, NOISY_S = 2.0, 5.0
 LEAST, MOST, ROUNDS, BLOCKS = 4, 64, 3, 4
 PRECISE, PRECISE_FAR = 0.02, 0.03
 """When a window knows enough: the standard error of its goodput, and that for a doubling, which has more to show."""
-ROUGH = 0.1
-"""That of the very first window: more are tried next whatever it says."""
+ROUGH, ROUGH_S = 0.1, 1.0
+"""That of the windows on the first way up: more are tried next whatever one of them says."""
 CLEAR = 1.5
 """Standard errors beyond what a higher level has to gain, and it is held at once."""
+LOST = 2.5
+"""Standard errors below what a lower level has to keep, and it is not looked at any longer."""
 SURE = 4.0
 """Standard errors that something may be off before it counts as a change, or as hopeless."""
 HOPELESS = 0.6
 
 
-def first(window: Window, level: int) -> bool:
-    """Whether the first window of all can do: half a round, roughly."""
-    return window.count >= LEAST and window.count * 2 >= level and window.error <= ROUGH
+def rough(window: Window, level: int, now: float) -> bool:
+    """Whether a window of the climb can do: half a round, or a whole one and a second where that tells little."""
+    if window.count < LEAST or window.count * 2 < level:
+        return False
+    return window.error <= ROUGH or (window.count >= level and now - window.since >= ROUGH_S)
 
 
 def gains(window: Window, level: int, held: Known) -> bool:
@@ -33,6 +37,13 @@ def gains(window: Window, level: int, held: Known) -> bool:
     if window.count < LEAST or window.count * 2 < level:
         return False
     return KEEP * window.goodput() > held.goodput * (1 + CLEAR * hypot(window.error, held.error))
+
+
+def loses(window: Window, level: int, held: Known) -> bool:
+    """Whether a lower level is clearly not enough, by half a round. Where that is wrong, all stays as it is."""
+    if window.count < LEAST or window.count * 2 < level:
+        return False
+    return window.goodput() * (1 + LOST * hypot(window.error, held.error)) < KEEP * held.goodput
 
 
 def hopeless(window: Window, level: int, held: Known, now: float) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from math import hypot, inf
 
-from batchllm.throttle.evidence import BLOCKS, NOISY_S, PRECISE_FAR, ROUGH, SURE, complete, first, gains, hopeless
+from batchllm.throttle.climb import Climb
+from batchllm.throttle.evidence import BLOCKS, NOISY_S, PRECISE_FAR, ROUGH, SURE, complete, gains, hopeless, loses, rough
 from batchllm.throttle.goodput import KEEP, Known, Window
 
 START = 8
@@ -56,7 +57,7 @@ class Gradient:
     """
 
     __slots__ = (
-        "_at", "_base_ttft", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_surprised", "_took_s", "_window",
+        "_at", "_base_ttft", "_climb", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_surprised", "_took_s", "_window",
         "_windows", "held", "limit",
     )  # fmt: skip
 
@@ -71,6 +72,7 @@ class Gradient:
         self._base_ttft = inf
         self._took_s = inf
         self._fell = self._surprised = False
+        self._climb: Climb | None = Climb()
         self._open(now)
 
     @property
@@ -121,13 +123,19 @@ class Gradient:
     def _enough(self, window: Window, level: int, now: float) -> bool:
         """By `evidence`, which depends on what the window is compared with."""
         held = self._known.get(self.held)
-        if held is None:
-            return first(window, level)
+        if self._climb is not None or held is None:
+            return rough(window, level, now) or (held is not None and hopeless(window, level, held, now))
         if self._at > self.held and gains(window, level, held):
+            return True
+        if self._lost(window):
             return True
         if self._at != self.held and hopeless(window, level, held, now):
             return True
         return complete(window, level, now, far=self._stride == FAR)
+
+    def _lost(self, window: Window) -> bool:
+        held = self._known.get(self.held)
+        return self._at < self.held and held is not None and loses(window, self._levels[self._at], held)
 
     def _too_long(self, now: float) -> bool:
         patience_s = PATIENCE * self._took_s * max(self._levels[self._at], self.best)
@@ -139,6 +147,7 @@ class Gradient:
         if window.since != inf and window.mean_in_flight >= USED * self._levels[self._at]:
             self._note(window.work / (now - window.since), 0.0, 0.0)
             self._decide()
+        self._climb = None
         self._go(self.held, now)
 
     def _close(self, window: Window, now: float) -> None:
@@ -147,17 +156,27 @@ class Gradient:
             return
         # Fewer blocks do not show whether the server itself is steady.
         error = window.error if window.blocks >= BLOCKS else max(ROUGH, window.error)
-        self._note(window.goodput(), error, self._queued(window))
+        goodput, queued = window.goodput(), self._queued(window)
+        self._note(goodput, error, queued, clear=self._lost(window))
+        if self._climb is not None and self._climbs(self._climb, goodput, queued):
+            self.held = max(self._known, key=lambda at: self._known[at].goodput)
+            self._took_s = (now - self._opened) / self._levels[self._at]
+            self._go(min(self._at + FAR, len(self._levels) - 1), now)
+            return
         self._decide()
         if self._at == self.held:
             self._took_s = (now - self._opened) / self._levels[self._at]
-        self._go(self._next(), now)
+        climbed, self._climb = self._climb is not None, None
+        self._go(self.held if climbed else self._next(), now)  # what was found on the way up is measured more closely
 
-    def _note(self, goodput: float, error: float, queued: float) -> None:
+    def _climbs(self, climb: Climb, goodput: float, queued: float) -> bool:
+        return climb.goes_on(goodput) and queued < WAITS_MOSTLY and self._at < len(self._levels) - 1
+
+    def _note(self, goodput: float, error: float, queued: float, *, clear: bool = False) -> None:
         self._windows += 1
         known = self._known.get(self._at)
         # What is unsure is tried again soon: two that cannot be told apart at once can by turns.
-        sure = min(1.0, PRECISE_FAR / max(error, NONE))
+        sure = 1.0 if clear else min(1.0, PRECISE_FAR / max(error, NONE))
         until = self._windows + max(LIFE_LEAST, round(sure * self._lives.get(self._at, LIFE)))
         if known is None:
             self._known[self._at] = Known(goodput, error, until, queued)
