@@ -87,6 +87,8 @@ def page(quick: bool) -> str:
             "|---|---|---|---|---|---|",
             *map(_cpu, cpu),
             "",
+            "Where it goes, what was tried to get to 0.45, and why it stays: [decisions/0014](decisions/0014-what-a-request-costs.md). "
+            "Other tools, TLS, large bodies, streams, refusals: [peers](peers.md).\n",
             "By what sends (`--transport`, 64 in flight):\n",
             "| transport | ratio without the start | whole process | batchllm, µs |",
             "|---|---|---|---|",
@@ -95,7 +97,7 @@ def page(quick: bool) -> str:
             CUTS,
             f"## Memory (at most {ALLOWED_MEMORY} is wanted)\n",
             f"A job of {mem.large:,} lines has {mem.ratio:.2f} times the peak of one of {mem.small:,}: "
-            f"{mem.bytes_a_line:.0f} bytes for each further line.\n",
+            f"{mem.bytes_a_line:.0f} bytes for each further line. A million lines: [peers](peers.md).\n",
             "## Start\n",
             f"`batchllm --help` takes {start.help_s.middle / start.argparse_s.middle:.2f} times as long as an interpreter that "
             f"imports `argparse` ({(start.help_s.middle - start.argparse_s.middle) * 1000:.0f} ms more).\n",

@@ -159,7 +159,9 @@ def within_descriptors(configuration: Configuration) -> Configuration:
 
 def command_line() -> str:
     """The command as it can be pasted again, but for URLs that are secrets."""
-    return shlex.join([Path(sys.argv[0]).name, *without_secrets(sys.argv[1:])])
+    name = Path(sys.argv[0]).name
+    called = ["python", "-m", "batchllm"] if name == "__main__.py" else [name]
+    return shlex.join([*called, *without_secrets(sys.argv[1:])])
 
 
 def log(level: str) -> None:

@@ -44,8 +44,8 @@ def _goodput(known: Known) -> float:
 class Gradient:
     """`limit` is how many may be in flight. Tell it of every request that is sent and that ends.
 
-    It begins at 8, doubles while that brings more than 3 % and halves while that costs less, then looks between. A doubling
-    that clearly brings more is decided within half a round (`evidence`). What it found beside the level that is held is
+    It climbs from 8 (`climb`), then doubles while that brings more than 3 % and halves while that costs less, then looks
+    between. What is clear is decided within half a round (`evidence`). What it found beside the level that is held is
     forgotten after 16 windows (32, 64 where trying again told nothing new) and tried anew, by a quarter of a doubling; sooner
     and further where it was not sure. Where the goodput of the held level changes by a quarter, twice, all else is forgotten
     at once. A close comparison has at least as many requests as are in flight, each sent into a full pool, and two seconds,
@@ -57,8 +57,8 @@ class Gradient:
     """
 
     __slots__ = (
-        "_at", "_base_ttft", "_climb", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_surprised", "_took_s", "_window",
-        "_windows", "held", "limit",
+        "_at", "_base_ttft", "_climb", "_fell", "_known", "_levels", "_lives", "_opened", "_stride", "_surprised", "_took_s",
+        "_window", "_windows", "held", "limit",
     )  # fmt: skip
 
     def __init__(self, cap: int, now: float, start: int = START) -> None:

@@ -9,7 +9,7 @@ FLOOR = 4
 GROWTH, DOUBLE = 0.05, 1.0
 CUT = 0.8
 SATURATED = 0.8
-ROUND_S = 0.5
+ROUND_S = 0.25
 EPISODE_S = 5.0
 EPISODE_MAX_S = 15.0
 
@@ -19,7 +19,7 @@ class Limiter:
     while rounds stay clean, by twice that over each further one. It grows with each success, never by a leap: what is let
     in at once is a burst to the server.
 
-    A round is as many successes as the limit it began with, and half a second at least; it is clean without
+    A round is as many successes as the limit it began with, and a quarter of a second at least; it is clean without
     refusals or troubles, saturated if the pool was used to four fifths. A refusal cuts to 0.8, at most once an episode,
     and only where the limit was what held the pool back; what was sent before the cut says nothing about the limit after
     it. Times are monotonic seconds.

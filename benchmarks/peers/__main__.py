@@ -13,7 +13,7 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,7 +114,10 @@ class Measuring:
         }  # fmt: skip
 
 
-def measure(names: Sequence[str], scenes: Sequence[str], rounds: int, *, quick: bool) -> Figures:
+def measure(
+    names: Sequence[str], scenes: Sequence[str], rounds: int, keep: Callable[[Figures], None], *, quick: bool
+) -> Figures:
+    """Every scene; `keep` is given what there is after each of them, since all of it takes long."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     figures = Figures(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", rounds, quick)
@@ -139,6 +142,7 @@ def measure(names: Sequence[str], scenes: Sequence[str], rounds: int, *, quick: 
         for scene in SCENES:
             if not scenes or scene.name in scenes:
                 measuring.scene(scene, base)
+                keep(figures)
     return figures
 
 
@@ -159,8 +163,11 @@ def main() -> int:
     if not given.page:
         rounds = given.rounds or (2 if given.quick else ROUNDS)
         names, scenes = ([one for one in text.split(",") if one] for text in (given.only, given.scenes))
-        figures = measure(names, scenes, rounds, quick=given.quick)
-        given.results.write_text(json.dumps(asdict(figures), indent=1) + "\n", encoding="utf-8")
+
+        def keep(figures: Figures) -> None:
+            given.results.write_text(json.dumps(asdict(figures), indent=1) + "\n", encoding="utf-8")
+
+        measure(names, scenes, rounds, keep, quick=given.quick)
     page.write(json.loads(given.results.read_text(encoding="utf-8")), given.docs)
     return 0
 

@@ -26,7 +26,7 @@ line and taken off where a figure is for each request.
 
 The server is nginx with one fixed answer, an ordinary process on the same machine: it costs less than any client, and favours
 none. Where answers are late, it is a loop of our own that does nothing else. Slow peers get fewer of the lines, but
-where memory is measured, and the slowest take no part at 80,000 lines. Measured on: {machine}.
+where memory is measured, and the slow ones take no part at 20,000 lines or more. Measured on: {machine}.
 
 | peer | version | how it is run |
 |---|---|---|

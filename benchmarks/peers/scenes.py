@@ -37,12 +37,12 @@ SCENES = (
     Scene("large", "prompts and answers of 20 KB", lines=4000, path="/large", prompt_bytes=20_000),
     Scene("refusals", "one in twenty is refused with 429 and Retry-After: 1", path="/refusals"),
     Scene("streaming", "the same answer as a stream of events", lines=4000, path="/stream", streams=True),
-    Scene("wait 100", "answers after 200 ms, 100 in flight", "waiting", 10_000, 100, latency_ms=200.0),
-    Scene("wait 1000", "answers after 200 ms, 1,000 in flight", "waiting", 60_000, 1000, latency_ms=200.0),
-    Scene("wait 4000", "answers after 200 ms, 4,000 in flight", "waiting", 80_000, 4000, latency_ms=200.0),
+    Scene("wait 100", "answers after 200 ms, 100 in flight", "waiting", 4_000, 100, latency_ms=200.0),
+    Scene("wait 1000", "answers after 200 ms, 1,000 in flight", "waiting", 30_000, 1000, latency_ms=200.0),
+    Scene("wait 4000", "answers after 200 ms, 4,000 in flight", "waiting", 40_000, 4000, latency_ms=200.0),
     Scene("memory 5k", "5,000 lines", "memory", 5_000, rounds=1),
-    Scene("memory 20k", "20,000 lines", "memory", 20_000, rounds=1),
-    Scene("memory 80k", "80,000 lines", "memory", 80_000, least=0.2, rounds=1),
+    Scene("memory 20k", "20,000 lines", "memory", 20_000, least=0.2, rounds=1),
+    Scene("memory 80k", "80,000 lines", "memory", 80_000, least=0.4, rounds=1),
     Scene("memory 1M", "1,000,000 lines", "memory", 1_000_000, rounds=1, ours_only=True),
 )
 
