@@ -19,7 +19,7 @@ from benchmarks.gateway import Served, served, survive
 from tests.conftest import Command
 from tests.e2e.commands import Commands
 from tests.e2e.gateways import KEY, ended, job, lines, submit, until, upload
-from tests.faultserver import FaultServer, Gate, delayed, echo, run_in_thread
+from tests.faultserver import FaultServer, Gate, delayed, echo, ok_chat, run_in_thread
 
 
 @pytest.fixture
@@ -95,9 +95,14 @@ def _limited(bytes_: int) -> Any:
 
 
 class _OnASmallDisk(Served):
-    """No file may grow above two megabytes: what a full disk looks like to the process."""
+    """No file may grow above two megabytes, until there is `room`: what a full disk looks like to the process."""
+
+    room = False
 
     def start(self) -> None:
+        if self.room:
+            super().start()
+            return
         before = subprocess.Popen
 
         def small(*args: Any, **more: Any) -> Any:
@@ -123,6 +128,27 @@ def test_a_full_disk_gets_the_apis_own_error_and_takes_nothing(tmp_path: Path, u
         assert ended(client, submit(client, job("small")).id).status == "completed"
     finally:
         one.close()
+
+
+def test_a_disk_that_fills_during_a_batch_loses_nothing_and_stops_asking(tmp_path: Path) -> None:
+    with run_in_thread(lambda request: ok_chat(content=request.text * 12_000)) as upstream:
+        one = _OnASmallDisk(tmp_path, upstream.base_url, "-c", "4")
+        try:
+            made = submit(one.client(), job(*(f"say {number}" for number in range(60))))
+            until(lambda: (tmp_path / "serve.err").read_text(), lambda said: "the disk" in said)
+            asked = len(upstream.calls)
+            assert 10 < asked < 60
+            assert one.client().batches.retrieve(made.id).status == "in_progress"
+            one.child.kill()
+            one.wait()
+            one.room = True
+            one.start()
+            batch = ended(one.client(), made.id)
+            assert (batch.status, batch.request_counts.completed) == ("completed", 60)
+            assert lines(one.client(), batch.output_file_id).keys() == {f"line-{number}" for number in range(1, 61)}
+            assert len(upstream.calls) <= 60 + 4
+        finally:
+            one.close()
 
 
 @pytest.mark.parametrize("mebibytes", [16, pytest.param(200, marks=pytest.mark.sweep)])
