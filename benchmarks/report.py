@@ -31,7 +31,7 @@ The bare loop is what everybody writes first: `aiohttp`, `uvloop`, `orjson`, a s
 failure could not end. Both sides are whole processes asking an endpoint that answers at once with a completion of 600 bytes, so
 that what is measured is the client; against a real endpoint, whose answers take seconds, neither is what one waits for.
 
-Streams have a page of their own: [streams](streams.md).
+Streams have a page of their own: [streams](streams.md). What was wanted, and why some of it is not reached: [goals](goals.md).
 """
 CUTS = """\
 ## What was cut
