@@ -49,37 +49,32 @@ class JobFile:
 
     def pending(self, wanted: Callable[[int], bool], last_line: int) -> Iterator[list[Request]]:
         """The requests of the wanted lines up to `last_line`, in small batches; other lines are not even parsed."""
-        batch: list[Request] = []
-        size = 0
-        for number, raw in self._lines():
-            if number > last_line:
-                break
-            if not wanted(number):
-                continue
-            one = self._reader.read(number, raw, again=True)
-            if isinstance(one, Request):
-                batch.append(one)
-                size += len(raw) if isinstance(raw, bytes) else 0
-            if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
+        for lines in self._batches(wanted, last_line):
+            found = [self._reader.read(number, raw, again=True) for number, raw in lines]
+            if batch := [one for one in found if isinstance(one, Request)]:
                 yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
 
     def unread(self, wanted: Callable[[int], bool], last_line: int, digests: Sequence[int]) -> Iterator[list[Unread]]:
         """The same lines without a look at what they hold; `digests` are by line number. Raises `JobError` (65) for one that
         has grown beyond what is read."""
-        batch: list[Unread] = []
+        for lines in self._batches(wanted, last_line):
+            batch = []
+            for number, raw in lines:
+                if isinstance(raw, TooLong):
+                    raise changed(self.path, number)
+                batch.append(Unread(number, raw, digests[number]))
+            yield batch
+
+    def _batches(self, wanted: Callable[[int], bool], last_line: int) -> Iterator[list[tuple[int, bytes | TooLong]]]:
+        batch: list[tuple[int, bytes | TooLong]] = []
         size = 0
         for number, raw in self._lines():
             if number > last_line:
                 break
             if not wanted(number):
                 continue
-            if isinstance(raw, TooLong):
-                raise changed(self.path, number)
-            batch.append(Unread(number, raw, digests[number]))
-            size += len(raw)
+            batch.append((number, raw))
+            size += len(raw) if isinstance(raw, bytes) else 0
             if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
